@@ -47,9 +47,6 @@ MAX_SLOWER = 1.01
 """If all requests arrive at once, the order with the shortest mean response time counts as the best if its makespan is
 at most so many times the shortest one: the model is not more exact."""
 
-REQUEST_S = 1e-3
-"""The same if the makespan is longer by so many seconds: a request takes them besides its tiles, in no model."""
-
 COMPUTE, READERS = 0, (1, 2)
 """Lanes: one executes with all threads; two read, so that the disk always has the next read queued.
 
@@ -149,7 +146,7 @@ def _best_order(
     ]
     least_bytes, shortest_s = min(cost[:2] for cost, _ in found)
     is_once = all(request.batch == request.arrival_s == 0 for request in workload.asked)
-    longest_s = MAX_SLOWER * shortest_s + REQUEST_S if is_once else math.inf
+    longest_s = MAX_SLOWER * shortest_s if is_once else math.inf
     quick = ((cost, uses) for cost, uses in found if cost.excess_bytes == least_bytes and cost.makespan_s <= longest_s)
     return min(quick, key=lambda each: each[0].response_s)[1]
 

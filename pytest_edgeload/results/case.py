@@ -154,11 +154,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         """The metric that cases are compared by: the makespan, or the mean response time if requests keep arriving.
 
         Streams with deadlines are compared by their share in time, because a response time is that of answers only: it
-        would be best if all requests were dropped but the quickest.
+        would be best if all requests were dropped but the quickest. The requests of a closed loop of one batch are all
+        there at once.
         """
         if any(ask.stream and ask.deadline_s is not None for ask in self.requests):
             return "in_time"
-        return "makespan_s" if self.loop == "once" else "response_mean_s"
+        is_once = self.loop == "once" or (self.loop == "closed" and len({ask.batch for ask in self.requests}) == 1)
+        return "makespan_s" if is_once else "response_mean_s"
 
     @property
     def memory_metric(self) -> str:

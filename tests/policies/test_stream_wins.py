@@ -67,32 +67,31 @@ def test_no_policy_is_far_ahead_of_stream(data: st.DataObject, count: int, share
     assert shares["stream"] >= max(shares[policy] for policy in OTHERS) - MAX_BEHIND, shares
 
 
-SAMPLE = 20
-MAX_SHARE_BEHIND = 0.1
-"""The share of drawn mixes in which `stream` may be more than MAX_BEHIND behind the best policy."""
+SAMPLE = 32
+RIVALS = ("execprio", "lru", "bulk")
+"""The policies that are ahead of `stream` most often."""
 
-MIN_SHARE = 0.5
-"""With this share of the weights in memory, and that of operators, the makespan is never far behind."""
+MAX_SHARE_BEHIND = 0.05
+"""The share of drawn mixes in which the share in time of `stream` may be more than MAX_BEHIND below the best."""
 
 
 @pytest.fixture(scope="module")
 def sample() -> list[DrawnLoss]:
     """Return the losses in a few of the mixes of `tests.accuracy.drawn_mixes`."""
-    return list(losses(SAMPLE, first=1, policies=("stream", *OTHERS, "execprio")))
+    return list(losses(SAMPLE, first=1, policies=("stream", *RIVALS)))
 
 
-def test_makespan_of_stream_is_near_the_shortest_in_drawn_mixes(sample: list[DrawnLoss]) -> None:
-    """If all requests arrive at once, no policy that keeps to its memory is more than 10 % faster than `stream`.
+def test_stream_is_never_far_behind_without_deadlines(sample: list[DrawnLoss]) -> None:
+    """No policy that keeps to its memory has a makespan, or a mean response time, 10 % shorter than `stream`."""
+    behind = {
+        metric: max(each.loss for each in sample if each.metric == metric)
+        for metric in ("makespan_s", "response_mean_s")
+    }
+    assert max(behind.values()) <= MAX_BEHIND, behind
 
-    Memory is more than for half of the weights.
-    """
-    behind = [each.loss for each in sample if each.metric == "makespan_s" and each.share >= MIN_SHARE]
-    assert behind
-    assert max(behind) <= MAX_BEHIND
 
-
-def test_stream_is_rarely_far_behind_in_drawn_mixes(sample: list[DrawnLoss]) -> None:
-    """In at most a tenth of all mixes, another policy is more than 10 % ahead of `stream`."""
+def test_stream_is_rarely_far_behind_with_deadlines(sample: list[DrawnLoss]) -> None:
+    """In at most one of twenty mixes, another policy has a share in time that is 10 % of all requests higher."""
     far = [each for each in sample if each.loss > MAX_BEHIND]
     assert len(far) <= MAX_SHARE_BEHIND * len(sample), far
 
@@ -114,17 +113,17 @@ KNOWN = {
         0.08,
     ),
     "tiny network, whose tasks take longer than its reads": (
-        WorkloadDocument(("small", "small"), loop="closed"),
+        WorkloadDocument(("small", "small"), images=3, loop="closed"),
         0.5,
-        0.02,
+        0.05,
     ),
 }
-"""The causes of larger losses: for each a mix, its share of memory, and the largest loss that there may be."""
+"""Mixes in which `stream` was far behind, by cause: each with its share of memory, and the largest loss allowed."""
 
 
 @pytest.mark.parametrize(("document", "share", "max_loss"), KNOWN.values(), ids=KNOWN)
 def test_known_losses_do_not_grow(document: WorkloadForm, share: float, max_loss: float) -> None:
-    """In the mixes in which `stream` is known to be far behind, it is behind by at most so much."""
+    """In mixes in which `stream` was far behind, it is behind by at most so much."""
     found = loss_of(document, share)
     assert found is not None
     assert found.loss <= max_loss
