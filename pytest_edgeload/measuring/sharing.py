@@ -70,7 +70,8 @@ def identities(paths: Iterable[Path]) -> frozenset[str]:
 
 def without_machine_totals(measurement: Measurement, sharing: Sharing) -> Measurement:
     """Return the measurement of a run next to others, without the totals of the machine, which include the others."""
-    totals = {name for name in measurement.machine_wide if name in METRICS} | {"energy_j", "idle_power_w"}
+    totals = {name for name in measurement.machine_wide if name in METRICS}
+    totals |= {"energy_j", "idle_power_w", "others_cpu_s"}
     return msgspec.structs.replace(measurement, sharing=sharing, machine_wide=(), **dict.fromkeys(totals))
 
 

@@ -245,6 +245,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         Seconds | None,
         _metric("s", "lower", "CPU time of the worker and its children, user and system, during the plan"),
     ] = None
+    others_cpu_s: Annotated[
+        Seconds | None,
+        _metric("s", "neither", "CPU time of all other programs of the machine during the plan, and of other guests"),
+    ] = None
     stall_s: Annotated[
         Seconds | None,
         _metric("s", "lower", "time in which a task of the group stalled on memory (pressure stall information)"),

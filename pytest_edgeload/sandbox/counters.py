@@ -23,6 +23,7 @@ many in advance; see MEMCG_CHARGE_BATCH."""
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _STATUS = re.compile(rb"^(VmHWM|VmRSS|RssAnon|RssFile|RssShmem|VmSwap):\s+(\d{1,20}) kB", re.MULTILINE)
+_BUSY = (0, 1, 2, 5, 6, 7)  # fields of `cpu` in /proc/stat: user, nice, system, irq, softirq, and stolen by the host
 _PARTS = 6
 _LIVE_BYTES = 16384
 _TOTAL = re.compile(r"\btotal=(\d{1,20})$", re.ASCII)
@@ -40,6 +41,7 @@ class Totals(TypedDict, total=False):
     minor_faults: int
     major_faults: int
     cpu_s: float
+    machine_cpu_s: float
     read_bytes: int
     swap_in_bytes: int
     swap_out_bytes: int
@@ -199,10 +201,21 @@ def family(pid: int) -> list[int]:
 
 def machine() -> Totals:
     """Return the running totals of the whole machine."""
-    traffic = Totals()
+    totals = Totals()
     with suppress(OSError):  # some containers hide it
-        traffic = swap_traffic(kernel_text.entries(Path("/proc/vmstat")))
-    return traffic | stall(Path("/proc/pressure/memory"))
+        totals |= swap_traffic(kernel_text.entries(Path("/proc/vmstat")))
+    with suppress(OSError):
+        totals |= busy(kernel_text.read(Path("/proc/stat")))
+    return totals | stall(Path("/proc/pressure/memory"))
+
+
+def busy(text: str) -> Totals:
+    """Return the time that processors were not idle, from /proc/stat; empty without such a line."""
+    name, _, figures = text.partition("\n")[0].partition(" ")
+    ticks = kernel_text.whole(figures.split())
+    if name != "cpu" or len(ticks) <= max(_BUSY):
+        return Totals()
+    return Totals(machine_cpu_s=sum(ticks[field] for field in _BUSY) / _TICKS_PER_S)
 
 
 def swap_traffic(pages: Mapping[str, int]) -> Totals:

@@ -238,11 +238,14 @@ class Worker:
         """
         timeline = sampler.timeline(self._clock_s)
         growth = {**cast("Mapping[str, float]", self._growth)}
+        machine_cpu_s = growth.pop("machine_cpu_s", None)
         machine_wide = [name for name in counters.machine() if name in growth and name not in self._final_totals]
         if self._cannot_have_swapped(timeline):
             growth |= dict.fromkeys(_SWAP & {*machine_wide}, 0)
             machine_wide = [name for name in machine_wide if name not in _SWAP]
         totals = {name: max(value, getattr(reported, name) or 0) for name, value in growth.items()}
+        if machine_cpu_s is not None and "cpu_s" in totals:
+            totals["others_cpu_s"] = max(0.0, machine_cpu_s - totals["cpu_s"])
         board = self.monitor.metrics()
         throttled = (_THROTTLED,) if board.get("throttled_s") else ()
         group_peak_bytes = peak.group_peak_bytes(timeline, self._final_totals)

@@ -155,6 +155,21 @@ def test_machine_has_the_kernels_totals() -> None:
     assert ("stall_s" in found) == Path("/proc/pressure/memory").exists()
 
 
+def test_busy_processors_include_each_process() -> None:
+    """The processors are busy for at least as long as a process that computes, but not while they wait."""
+    with Child() as child:
+        child.do("again")
+        machine, own = counters.machine(), process(child.pid)
+        child.do("burn", 0.3)
+        own = counters.growth(own, process(child.pid))
+        machine = counters.growth(machine, counters.machine())
+    assert machine["machine_cpu_s"] >= own["cpu_s"] - 0.05  # in steps of 10 ms on each processor
+    assert counters.busy("cpu  100 20 3 9999 9999 40 5 600 7 7\ncpu0 1 1\n") == {
+        "machine_cpu_s": 768 / os.sysconf("SC_CLK_TCK")
+    }
+    assert counters.busy("cpu  100 20 3 9999\n") == counters.busy("") == {}
+
+
 def test_pressure_file_has_stall_seconds(tmp_path: Path) -> None:
     """A pressure file has the seconds in which some task stalled; without the file there are none."""
     pressure = tmp_path / "memory.pressure"
