@@ -25,7 +25,7 @@ settings.register_profile("quick", deadline=None, derandomize=True, max_examples
 settings.register_profile("explore", deadline=None, max_examples=500)  # of `make fuzz`
 settings.load_profile("edgeload")
 
-_TESTS = "-tests"
+_TESTS = "tests-"  # of folders; tests look for names of the plugin's own prefix
 
 _SLOWEST_FIRST = ("uml", "docs", "hosts", "peers", "plugin", "faults", "cli", "suites", "accuracy", "sandbox")
 
@@ -52,10 +52,10 @@ def turns(worker_id: str) -> Iterator[None]:
         yield
         return
     temporary = Path(tempfile.gettempdir())
-    for left in temporary.glob(f"{PREFIX}*{_TESTS}"):
-        if is_abandoned(left.name) and is_own(left):  # of a run that was killed
+    for left in temporary.glob(f"{_TESTS}*"):
+        if is_abandoned(left.name.replace(_TESTS, PREFIX)) and is_own(left):  # of a run that was killed
             shutil.rmtree(left, ignore_errors=True)
-    folder = temporary / f"{PREFIX}{tag(os.getpid())}{_TESTS}"
+    folder = temporary / f"{_TESTS}{tag(os.getpid())}"
     folder.mkdir()
     folder.chmod(0o711)  # users in a namespace of their own go through it
     with pytest.MonkeyPatch.context() as patch:
