@@ -45,8 +45,7 @@ class Urgency:
     can be in time, in order of deadline, and the one with the least work left first of those that are due at once. If
     they cannot all be, those with the most work left give way until the others can: this keeps as many as possible in
     time (Moore, An n Job, One Machine Sequencing Algorithm for Minimizing the Number of Late Jobs, 1968). Late requests
-    go after all others. If a request that can be in time waits for one that cannot, the latter is as urgent, and the
-    work of the former includes it if it is late.
+    go after all others. The work of a request includes that of the requests that it waits for, which are as urgent.
 
     A stream's expected times are corrected by the time that its last answer took, and before its first answer by those
     of the other streams, with the benefit of the doubt. A request of several steps takes at least as long for each as
@@ -117,20 +116,25 @@ class Urgency:
         """Return the largest set of requests that can all be in time if they are served by deadline from now on.
 
         It has their places in that order, in which the least work goes first of what is due at once. It includes the
-        requests that they wait for.
+        requests that they wait for, whose work counts once.
         """
         end_s = now_s
-        found: list[tuple[float, int]] = []  # a heap: the most work first
+        found: list[tuple[float, int, list[int]]] = []  # a heap: the most work first, with the requests that it is of
         counted: set[int] = set()
         in_time = ((request.due_s, r) for r, request in self._open.items() if request.due_s >= now_s)
         for due_s, r in sorted(in_time):
-            late = [each for each in self._blocking(r, counted) if self._open[each].due_s < now_s]
-            left_s = sum(self._left_s(self._open[each]) for each in (r, *late))
-            heapq.heappush(found, (-left_s, r))
+            if r in counted:
+                continue
+            group = [r, *self._blocking(r, {r, *counted})]
+            left_s = sum(self._left_s(self._open[each]) for each in group)
+            heapq.heappush(found, (-left_s, r, group))
+            counted.update(group)
             end_s += left_s
             if end_s > due_s:
-                end_s += heapq.heappop(found)[0]
-        ordered = [r for _, _, r in sorted((self._open[r].due_s, -minus_s, r) for minus_s, r in found)]
+                minus_s, _, given_up = heapq.heappop(found)
+                counted.difference_update(given_up)
+                end_s += minus_s
+        ordered = [r for _, _, r in sorted((self._open[r].due_s, -minus_s, r) for minus_s, r, _ in found)]
         reached = set(ordered)
         feasible: dict[int, int] = {}
         for place, r in enumerate(ordered):

@@ -46,6 +46,18 @@ def test_as_many_requests_as_possible_can_be_in_time(work: list[tuple[int, int]]
     assert not any(_can_be_in_time([*some]) for some in larger)
 
 
+def test_work_of_a_request_that_another_waits_for_counts() -> None:
+    """A request cannot be in time if it waits for one that is due later, and both take too long together.
+
+    The one that it waits for can be in time then, alone; and both can if there is time for both.
+    """
+    for due_s, classes in ((5.0, (2, 1)), (6.0, (1, 1))):
+        urgency = Urgency()
+        urgency.arrive(0, "first", 8.0, 3.0 / UNKNOWN_SHARE, 1)
+        urgency.arrive(1, "second", due_s, 3.0 / UNKNOWN_SHARE, 1, behind=(0,))
+        assert (_class(urgency, 1, due_s, 0.0), _class(urgency, 0, 8.0, 0.0)) == classes
+
+
 def test_sequence_without_tasks_has_no_work_left() -> None:
     """A request of several steps whose network has no layers can be in time."""
     urgency = Urgency()

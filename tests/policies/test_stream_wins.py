@@ -102,6 +102,18 @@ KNOWN = {
         0.5,
         0.0,
     ),
+    "inputs that wait for computing": (
+        StreamsDocument(
+            (
+                StreamEntry("convolutions", "stream0", Periodic(0.3), deadline_s=0.3),
+                StreamEntry("mixed", "stream1", Poisson(1.7), deadline_s=0.3, queue=1),
+            ),
+            1.1,
+            seed=5,
+        ),
+        0.25,
+        0.34,
+    ),
     "little memory for a network that is asked again and again": (
         WorkloadDocument(("mixed",), images=3, loop="closed"),
         0.25,
