@@ -6,26 +6,63 @@ import threading
 from collections.abc import Sequence
 
 from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.networks.tile import copies_bytes
 from pytest_edgeload.planning.account import Account
 from pytest_edgeload.planning.plan import Task
 
+MIN_FREED_BYTES = 1 << 20
+"""Less than this is not returned to the system."""
+
 
 class Ledger:
-    """A `planning.account.Account` that several lanes can use at the same time."""
+    """A `planning.account.Account` that several lanes can use at the same time, in at most `memory_bytes` (None: any).
 
-    def __init__(self, networks: Sequence[Network], arena_bytes: int = 0, steps: Sequence[int] = ()) -> None:
+    malloc keeps the memory of freed activations, and of the copies of weights that operators make. `heap_bytes` is the
+    most that they have taken together since it returned that memory.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[Network],
+        arena_bytes: int = 0,
+        steps: Sequence[int] = (),
+        *,
+        memory_bytes: int | None = None,
+        heap_bytes: int = 0,
+    ) -> None:
         self._lock = threading.Lock()
         self._account = Account(networks, arena_bytes, steps)
+        self._networks = [*networks]
+        self._memory_bytes = memory_bytes
+        self.heap_bytes = heap_bytes
 
     def add(self, network: Network, steps: int) -> None:
         """Add a request of `network` with so many steps."""
         with self._lock:
+            self._networks.append(network)
             self._account.add(network, steps)
 
-    def begin(self, task: Task) -> None:
-        """Add the bytes that `task` needs while it runs."""
+    def begin(self, task: Task) -> bool:
+        """Add the bytes that `task` needs while it runs. Return whether malloc must return freed memory before.
+
+        It must if all would not fit otherwise: new memory may be too large for the parts that malloc keeps.
+        """
         with self._lock:
+            live_bytes = self._account.activation_bytes
             self._account.begin(task)
+            new_bytes = self._account.activation_bytes - live_bytes + self._copies_bytes(task)
+            most_bytes = self._account.weight_bytes + self.heap_bytes + new_bytes
+            is_short = self._memory_bytes is not None and most_bytes > self._memory_bytes
+            is_due = is_short and self.heap_bytes - live_bytes >= MIN_FREED_BYTES
+            if is_due:
+                self.heap_bytes = live_bytes
+            self.heap_bytes = max(self.heap_bytes, live_bytes + new_bytes)
+            return is_due
+
+    def _copies_bytes(self, task: Task) -> int:
+        if task.kind != "exec" or task.layer is None:
+            return 0
+        return copies_bytes(self._networks[task.request], task.layer, task.tile)
 
     def end(self, task: Task) -> None:
         """Remove the bytes that are no longer needed after `task`."""

@@ -47,7 +47,8 @@ class OpenRequest:
 class Performer:
     """The activations of each request, and the weights that are loaded, by the tasks of a plan.
 
-    Loads that have a place put their weights in `memory`, the plan's arena. The list of `tasks` may grow.
+    Loads that have a place put their weights in `memory`, the plan's arena. The list of `tasks` may grow. If all would
+    not fit in `memory_bytes` otherwise, malloc returns the memory of freed activations; see `Ledger`.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class Performer:
         requests: Sequence[OpenRequest],
         memory: memoryview | None = None,
         arena_bytes: int = 0,
+        memory_bytes: int | None = None,
+        heap_bytes: int = 0,
     ) -> None:
         self._tasks = tasks
         self._requests: list[OpenRequest] = []
@@ -65,7 +68,7 @@ class Performer:
         self._weights: dict[WeightKey, TileTensors] = {}
         self._tied = TiedTensors()
         self._arena = memory
-        self.ledger = Ledger((), arena_bytes)
+        self.ledger = Ledger((), arena_bytes, memory_bytes=memory_bytes, heap_bytes=heap_bytes)
         for request in requests:
             self.add(request)
         networks = dict.fromkeys(r.network for r in requests)
@@ -91,7 +94,8 @@ class Performer:
         """Perform the task with this index; return when it has ended."""
         task = self._tasks[index]
         network = self._requests[task.request].network
-        self.ledger.begin(task)
+        if self.ledger.begin(task):
+            trim()
         if task.layer is None:
             self._values[task.request] = self._inputs(task.request)
             self.steps[task.request].begin(self._values[task.request])

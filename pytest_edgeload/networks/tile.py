@@ -325,6 +325,14 @@ def working_bytes(layer: Layer, tile: Tile) -> int:
     return layer.max_activation_bytes + result_bytes + layer.weight_bytes - tiling.size_bytes
 
 
+def copies_bytes(network: Network, layer: int, tile: Tile) -> int:
+    """Return the bytes of the copies that PyTorch makes of a tile's weights while it is executed; no account has them.
+
+    A convolution brings them into the layout of its images, and then into that of the processor.
+    """
+    return 2 * tile_bytes(network, layer, tile) if network.layers[layer].is_convolution else 0
+
+
 def live_out_bytes(layer: Layer, tile: Tile) -> int:
     """Return the activation bytes that are still held after a tile has been executed."""
     if is_last(layer, tile):

@@ -22,12 +22,13 @@ class ResidentTile(NamedTuple):
 
 
 class WeightMemory:
-    """The tiles in memory, and the arena that some of them are in."""
+    """The tiles in memory, and the arena that some of them are in; and what malloc keeps, see `Ledger.heap_bytes`."""
 
     def __init__(self, networks: Mapping[str, OpenNetwork]) -> None:
         self._networks = networks
         self._tiles: dict[StoredTile, ResidentTile] = {}
         self._arena = ReusedArena()
+        self.heap_bytes = 0
 
     def places(self, arena_bytes: int) -> dict[StoredTile, int | None]:
         """Return the place of each tile that a plan with an arena of this size can keep."""
@@ -52,6 +53,7 @@ class WeightMemory:
         """Free all tiles, and return their memory to the system."""
         self._drop([*self._tiles])
         self._arena.of(0)
+        self.heap_bytes = 0
         trim()
 
     def _drop(self, tiles: Collection[StoredTile]) -> None:

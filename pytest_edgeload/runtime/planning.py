@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.networks.tile import copies_bytes
 from pytest_edgeload.planning.plan import Budget, Plan, Speeds
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.planning.span_log import KEPT_STEPS
@@ -36,6 +37,8 @@ class TimedAsk(NamedTuple):
 class Planner:
     """Makes plans by the policy of this name, for networks by name.
 
+    `spare_bytes` of memory are left out of the budget, for the copies of weights that operators make.
+
     With `is_by_order`, plans of requests without deadlines depend on the order of their arrivals only, not on times.
     With `is_checked`, each plan is checked, which takes as long as planning; plans of the policies of this package are
     checked by its tests.
@@ -47,6 +50,7 @@ class Planner:
     budget: Budget
     is_by_order: bool = False
     is_checked: bool = True
+    spare_bytes: int = 0
     _known: KnownPlans = field(default_factory=KnownPlans, init=False, repr=False, compare=False)
 
     def plan(self, asked: Sequence[TimedAsk]) -> OpenPlan:
@@ -102,15 +106,30 @@ class Planner:
         return self.policy(workload, self.budget)
 
     def fit(self, asked: Sequence[TimedAsk]) -> bool:
-        """Return whether requests fit in the budget together. Raises InvalidPlan."""
-        memory_bytes = self.budget.memory_bytes
-        if memory_bytes is None or sum(self.networks[each.network].peak_bytes for each in asked) <= memory_bytes:
+        """Return whether requests fit in memory together. Raises InvalidPlan."""
+        budget_bytes = self.budget.memory_bytes
+        if budget_bytes is None or sum(self.networks[each.network].peak_bytes for each in asked) <= budget_bytes:
             return True  # even if all of their weights were loaded at once, and mostly found without a plan
-        return self.peak_bytes(asked) <= memory_bytes
+        return self.peak_bytes(asked) <= budget_bytes + self.spare_bytes
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The memory for weights, activations and copies."""
+        return None if self.budget.memory_bytes is None else self.budget.memory_bytes + self.spare_bytes
 
     def peak_bytes(self, asked: Sequence[TimedAsk]) -> int:
-        """Return the most bytes of weights and activations that the plan of requests can hold. Raises InvalidPlan."""
+        """Return the most bytes of weights, activations and copies that the plan of requests can hold at a time.
+
+        Raises InvalidPlan.
+        """
         return self._known.peak_bytes(self._pattern(asked), lambda: self._peak_bytes(asked))
+
+    def copies_bytes(self, asked: Sequence[TimedAsk]) -> int:
+        """Return the most bytes of copies of weights that a task of the plan of requests makes. Raises InvalidPlan."""
+        plan, end = self.plan(asked)
+        networks = [self.networks[each.network] for each in asked]
+        execs = {(t.request, t.layer, t.tile) for t in plan.tasks[:end] if t.kind == "exec" and t.layer is not None}
+        return max((copies_bytes(networks[r], layer, tile) for r, layer, tile in execs), default=0)
 
     def _peak_bytes(self, asked: Sequence[TimedAsk]) -> int:
         plan, end = self.plan(asked)
@@ -118,4 +137,5 @@ class Planner:
         loops = tuple(loop for loop in plan.loops if loop.end <= end)
         plan = msgspec.structs.replace(plan, tasks=plan.tasks[:end], loops=loops)
         requests = (replace(request, steps=min(request.steps, KEPT_STEPS)) for request in self.requests(asked))
-        return simulate(plan, Workload("runtime", tuple(requests)), speeds=_INSTANT).peak_bytes
+        workload = Workload("runtime", tuple(requests))
+        return simulate(plan, workload, speeds=_INSTANT).peak_bytes + self.copies_bytes(asked)

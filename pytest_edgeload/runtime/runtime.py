@@ -47,12 +47,12 @@ class Runtime:
     Use it in a `with` block. All methods may be called from several threads at the same time.
 
     `networks` has a file of `edgeload store`, or a function such as `my_models:detector`, by name. Files with
-    compressed weights are read as they are, by the readers `read` and `direct`. `memory` is the most that weights and
-    activations take together, such as `"300M"` or a number of bytes; None sets no limit. The inputs and outputs that
-    callers hold are not part of it. `policy` is the name of a loading policy, or a function such as a policy of your
-    own. `reader` is `read`, `mmap`, `direct`, or `auto` for the best one for the policy and the file system. `threads`
-    is the number of threads that one operator may use, in the whole process; None leaves it as it is. `max_waiting` is
-    the most requests that may wait for answers at the same time; None sets no limit.
+    compressed weights are read as they are, by the readers `read` and `direct`. `memory` is the most that weights,
+    activations and copies of weights take together, such as `"300M"` or a number of bytes; None sets no limit. The
+    inputs and outputs that callers hold are not part of it. `policy` is the name of a loading policy, or a function
+    such as a policy of your own. `reader` is `read`, `mmap`, `direct`, or `auto` for the best one for the policy and
+    the file system. `threads` is the number of threads that one operator may use, in the whole process; None leaves it
+    as it is. `max_waiting` is the most requests that may wait for answers at the same time; None sets no limit.
 
     A runtime is closed if nothing refers to it any more. Raises UsageError if an argument is wrong or a network does
     not fit in `memory` under the policy; and PreparationFailed, DamagedNetwork or BadCheckpoint if a network cannot be
@@ -262,15 +262,33 @@ def _planner(
     window = Workload("runtime", (Request(longest),) * (PAST + FULL + 2 * len(networks)))
     reserved = reserved_bytes(window, scratch_bytes)
     available_bytes = max(0, memory_bytes - reserved)
-    planner = Planner(networks, *chosen[:2], Budget(available_bytes), *chosen[2:])
+    planner = _planner_within(networks, chosen, available_bytes)
     for each in networks:
-        needed_bytes = planner.peak_bytes([TimedAsk(each)])
-        if needed_bytes > available_bytes:
+        if planner.peak_bytes([TimedAsk(each)]) > available_bytes:
             # in whole MiB, because a rounded size would be too small
-            enough = format_size(-(-(reserved + needed_bytes) >> 20 << 20))
+            enough = format_size(-(-(reserved + _enough_bytes(networks, chosen, each)) >> 20 << 20))
             reason = f"policy {chosen.name} needs {enough} for it, and memory is {format_size(memory_bytes)}"
             raise UsageError(f"network {each}", reason, "give more memory, or another policy")
     return planner
+
+
+def _planner_within(networks: Mapping[str, Network], chosen: _ChosenPolicy, available_bytes: int) -> Planner:
+    """Return the planner for so much memory. Policies without an arena leave nothing for copies of weights."""
+    planner = Planner(networks, *chosen[:2], Budget(available_bytes), *chosen[2:])
+    alone = [[TimedAsk(each)] for each in networks]
+    if all(planner.plan(asked).plan.arena_bytes for asked in alone):
+        return planner
+    spare_bytes = min(available_bytes, max(map(planner.copies_bytes, alone)))
+    return Planner(networks, *chosen[:2], Budget(available_bytes - spare_bytes), *chosen[2:], spare_bytes)
+
+
+def _enough_bytes(networks: Mapping[str, Network], chosen: _ChosenPolicy, name: str) -> int:
+    """Return the memory that is enough for a network; a plan for more memory may need more."""
+    enough_bytes, needed_bytes = 0, 1
+    while needed_bytes > enough_bytes:
+        enough_bytes = needed_bytes
+        needed_bytes = _planner_within(networks, chosen, enough_bytes).peak_bytes([TimedAsk(name)])
+    return enough_bytes
 
 
 def _best_reader(planner: Planner, stored: Iterable[Path]) -> str:

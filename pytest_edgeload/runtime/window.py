@@ -46,7 +46,8 @@ class Window:
         loops = self._left.add(*self._open)
         arena = memory.keep(self._left.kept, plan.arena_bytes)
         requests = [*(OpenRequest(networks[ask.network]) for ask in past), *(each.opened for each in pending)]
-        self._performer = Performer(self._left.tasks, requests, arena, plan.arena_bytes)
+        limits = planner.memory_bytes, memory.heap_bytes
+        self._performer = Performer(self._left.tasks, requests, arena, plan.arena_bytes, *limits)
         for load, tensors in memory.take(self._left.kept):
             self._performer.adopt(load, tensors)
         self._lanes = Lanes(
@@ -69,6 +70,7 @@ class Window:
         finally:
             tasks = [*self._left.kept.values(), *self._left.tasks]
             places = {task.weights: task.place for task in tasks if task.kind == "load"}
+            self._memory.heap_bytes = self._performer.ledger.heap_bytes
             for key, tensors in self._performer.release().items():
                 request, layer, tile = key
                 self._memory.put((self.asked[request].network, layer, tile), tensors, places[key])

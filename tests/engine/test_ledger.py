@@ -44,6 +44,22 @@ def test_held_bytes_are_replaced_not_added() -> None:
     assert (ledger.held_bytes, ledger.peak_bytes) == (90, 110)
 
 
+def test_freed_memory_is_returned_if_memory_is_short() -> None:
+    """Only if new memory would not fit beside all that malloc keeps, and then once."""
+    mib = 1 << 20
+    asked = network((1 * mib, 8 * mib, 1 * mib), (1 * mib, 8 * mib, 1 * mib), input_bytes=mib)
+    chain = [Task("init", 0), *(Task(kind, 0, i) for i in range(2) for kind in ("load", "exec"))]
+    due = {}
+    for memory_bytes in (None, 17 * mib, 16 * mib):
+        ledger = Ledger([asked], memory_bytes=memory_bytes)
+        due[memory_bytes] = []
+        for index, task in enumerate(chain):
+            if ledger.begin(task):
+                due[memory_bytes].append(index)
+            ledger.end(task)
+    assert due == {None: [], 17 * mib: [], 16 * mib: [4]}
+
+
 def test_lanes_do_not_lose_bytes() -> None:
     """Bytes that several lanes hold at the same time all count."""
     lanes, turns = 4, 3000
