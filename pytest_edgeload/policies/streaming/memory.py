@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, takewhile
 
 from pytest_edgeload.policies.parts import scratch_bytes
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
@@ -179,7 +179,7 @@ class Ring:
     def __init__(self, first: int, end: int) -> None:
         self._first, self.end = first, end
         self._next = first
-        self._occupied: list[tuple[int, int, int]] = []  # first byte, end, and the number of the use
+        self._occupied = deque[tuple[int, int, int]]()  # first byte, end and number of uses, around from the next place
 
     @property
     def size_bytes(self) -> int:
@@ -188,14 +188,22 @@ class Ring:
 
     def rewind(self) -> None:
         """Hand out places from the start again."""
+        ahead = sum(1 for _ in takewhile(lambda old: old[0] >= self._next, self._occupied))
+        self._occupied.rotate(-ahead)
         self._next = self._first
 
     def take(self, size_bytes: int, number: int) -> tuple[int, list[int]]:
         """Return the place of use `number`, and the numbers of the uses that must be freed before it is loaded."""
-        place = self._next if self._next + size_bytes <= self.end else self._first
-        end = place + size_bytes
-        gone = [old for old in self._occupied if old[0] < end and place < old[1]]
-        rest = [part for first, last, of in gone for part in ((first, place, of), (end, last, of)) if part[0] < part[1]]
-        self._occupied = [*(old for old in self._occupied if old not in gone), *rest, (place, end, number)]
-        self._next = end
-        return place, [number for _, _, number in gone]
+        if self._next + size_bytes > self.end:
+            self.rewind()
+        place, occupied = self._next, self._occupied
+        self._next = end = place + size_bytes
+        gone: list[int] = []
+        while occupied and place <= occupied[0][0] < end:
+            _, last, old = occupied.popleft()
+            gone.append(old)
+            if last > end:
+                occupied.appendleft((end, last, old))
+        if size_bytes:
+            occupied.append((place, end, number))
+        return place, gone
