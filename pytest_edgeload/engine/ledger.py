@@ -18,7 +18,7 @@ class Ledger:
     """A `planning.account.Account` that several lanes can use at the same time, in at most `memory_bytes` (None: any).
 
     malloc keeps the memory of freed activations, and of the copies of weights that operators make. `heap_bytes` is the
-    most that they have taken together since it returned that memory.
+    most that they have taken together since it returned that memory, if there is a limit.
     """
 
     def __init__(
@@ -50,9 +50,10 @@ class Ledger:
         with self._lock:
             live_bytes = self._account.activation_bytes
             self._account.begin(task)
+            if self._memory_bytes is None:
+                return False
             new_bytes = self._account.activation_bytes - live_bytes + self._copies_bytes(task)
-            most_bytes = self._account.weight_bytes + self.heap_bytes + new_bytes
-            is_short = self._memory_bytes is not None and most_bytes > self._memory_bytes
+            is_short = self._account.weight_bytes + self.heap_bytes + new_bytes > self._memory_bytes
             is_due = is_short and self.heap_bytes - live_bytes >= MIN_FREED_BYTES
             if is_due:
                 self.heap_bytes = live_bytes
