@@ -49,7 +49,7 @@ def test_freed_memory_is_returned_if_memory_is_short() -> None:
     mib = 1 << 20
     asked = network((1 * mib, 8 * mib, 1 * mib), (1 * mib, 8 * mib, 1 * mib), input_bytes=mib)
     chain = [Task("init", 0), *(Task(kind, 0, i) for i in range(2) for kind in ("load", "exec"))]
-    due = {}
+    due: dict[int | None, list[int]] = {}
     for memory_bytes in (None, 17 * mib, 16 * mib):
         ledger = Ledger([asked], memory_bytes=memory_bytes)
         due[memory_bytes] = []

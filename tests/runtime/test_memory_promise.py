@@ -83,7 +83,7 @@ def _named_memory(networks: Mapping[str, str], policy: str) -> int:
     try:
         Runtime(networks, memory=1, policy=policy).close()
     except UsageError as error:
-        return parse_size(error.reason.split("needs ")[1].split()[0])
+        return parse_size(str(error).split("needs ")[1].split()[0])
     raise AssertionError
 
 
@@ -156,11 +156,11 @@ def call(
 @pytest.mark.parametrize(
     "asked", [("left", "right"), ("compressed left", "compressed right"), ("decoder", "left"), ("image",)]
 )
-def test_peak_is_within_the_memory_of_the_runtime(call: Callable[..., Any], asked: tuple[str, str]) -> None:
+def test_peak_is_within_the_memory_of_the_runtime(call: Callable[..., Any], asked: tuple[str, ...]) -> None:
     """The process never has more memory above its idle state than it gave the runtime, and none after closing."""
     for policy, found in call(_keep_promises, ("stream", "lru", "bulk"), asked).items():
         assert 8 * MIB < found["peak"] <= found["promised"], policy
-        if asked != ("image",):  # convolutions keep buffers in the process
+        if "image" not in asked:  # convolutions keep buffers in the process
             assert found["rest"] < ALLOWANCE, policy
 
 
