@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.tile import PAGE, share, span_bytes
-from pytest_edgeload.planning.machine_speeds import HUGE_BYTES, Contention, LayerSize, MachineSpeeds
+from pytest_edgeload.planning.machine_speeds import Contention, LayerSize, MachineSpeeds
 from pytest_edgeload.planning.plan import Plan, Task, WeightKey
 from pytest_edgeload.planning.reader_names import DIRECT, MAPPING, THROUGH_CACHE
 from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, Work
@@ -67,6 +67,7 @@ class CalibratedMachine:
         self._read_into_arena: set[Hashable] = set()
         self._executed: set[LayerSize] = set()
         self._exec_s: dict[tuple[int, int, bool, bool], float] = {}
+        self._reads_s: dict[tuple[int, bool, bool], float] = {}
         self._paces: dict[tuple[int, int], tuple[float, float]] = {}
         self._slowed = _slowed_beside(speeds.contention, is_arena=plan.arena_bytes > 0)
 
@@ -128,13 +129,28 @@ class CalibratedMachine:
             self._exec_s[key] = self.speeds.exec_s(in_step, self._setup.threads, is_first=is_first)
         return self._exec_s[key] * share(layer, task.tile)
 
-    def _reading_s(self, size_bytes: int, *, is_cached: bool = False) -> float:
-        """Return the seconds to read weights of this size, in the form in which they are stored."""
+    def _reading_s(self, size_bytes: int, cached: float = 0.0, fresh: float = 0.0) -> float:
+        """Return the seconds to read weights of this size, in the form in which they are stored.
+
+        `cached` is the share of bytes in the page cache, and `fresh` the share of memory that is not resident yet.
+        """
         if not size_bytes:
             return 0.0
         stored_bytes = round(size_bytes * self._setup.stored_share)
-        seconds = self.speeds.read_s(self._setup.reader, stored_bytes, is_cached=is_cached)
+        seconds = sum(
+            of_cache * of_memory * self._read_s(stored_bytes, is_cached, is_fresh)
+            for is_cached, of_cache in ((True, cached), (False, 1 - cached))
+            for is_fresh, of_memory in ((True, fresh), (False, 1 - fresh))
+            if of_cache * of_memory
+        )
         return seconds + (size_bytes / _RESTORED_BYTES_PER_S if self._setup.stored_share < 1 else 0.0)
+
+    def _read_s(self, stored_bytes: int, is_cached: bool, is_fresh: bool) -> float:  # noqa: FBT001
+        key = stored_bytes, is_cached, is_fresh
+        if key not in self._reads_s:
+            reader = self._setup.reader
+            self._reads_s[key] = self.speeds.read_s(reader, stored_bytes, is_cached=is_cached, is_fresh=is_fresh)
+        return self._reads_s[key]
 
     def _moving_s(self, before: Traffic) -> float:
         """Return the seconds of the traffic to and from swap since `before`."""
@@ -154,11 +170,6 @@ class CalibratedMachine:
         parts = self._parts(task, file, span_bytes(network.layers[i], task.tile), read_bytes)
         self._blocks[task.weights] = [block for part in parts for block in part]
         whole_bytes = sum(size_bytes for _, size_bytes in self._blocks[task.weights])
-        has_small_pages = task.place is None and reader != MAPPING
-        small_bytes = min(read_bytes, HUGE_BYTES) if has_small_pages else 0
-        whole_s = self._reading_s(read_bytes)
-        cached_s = self._reading_s(read_bytes, is_cached=True) if reader in {MAPPING, THROUGH_CACHE} else 0.0
-        small_s = small_bytes * worker.small_page_s_per_byte
         for n, part in enumerate(parts):
             before = self.memory.traffic
             share_of_load = sum(size_bytes for _, size_bytes in part) / whole_bytes if whole_bytes else 1.0
@@ -167,12 +178,9 @@ class CalibratedMachine:
             fresh_bytes = 0 if reader == MAPPING else self._write(part, is_placed=task.place is not None)
             if task.place is not None and reader == THROUGH_CACHE:
                 self._forget_repeated((file, n), part_bytes)
-            touching_s = share_of_load * small_s + fresh_bytes / PAGE * self.speeds.fresh_s_per_page
-            if reader == THROUGH_CACHE:  # the kernel reads ahead from the disk while memory is written
-                touching_s *= found
-            reading_s = share_of_load * (found * cached_s + (1 - found) * whole_s)
-            fixed_s = share_of_load * (worker.load_s + worker.task_s)
-            yield DISK, reading_s + touching_s + fixed_s + self._moving_s(before)
+            fresh = fresh_bytes / max(1, sum(size_bytes for _, size_bytes in part))
+            reading_s = self._reading_s(read_bytes, found, fresh) + worker.load_s + worker.task_s
+            yield DISK, share_of_load * reading_s + self._moving_s(before)
 
     def _parts(self, task: Task, file: Hashable, span: int, read_bytes: int) -> list[list[_Block]]:
         """Return the memory of a load, divided in parts: one if there is no limit."""
