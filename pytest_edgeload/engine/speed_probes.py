@@ -15,7 +15,9 @@ from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.networks.tile import PAGE
 
 _PATTERN_BYTES = 1 << 20
-_RESIDENT_BYTES = 64 << 20  # of a lane, more than a processor's cache; loads go to one place after the other, as in an arena
+_RESIDENT_BYTES = (
+    64 << 20
+)  # of a lane, more than a processor's cache; loads go to one place after the other, as in an arena
 
 
 class ReadProbe(NamedTuple):
