@@ -27,7 +27,9 @@ from pytest_edgeload.sandbox.launch import Calling, launch_call
 
 _FREE = Constraints()
 
-SIZES = tuple(size << 10 for size in (64, 256, 1024, 4096, 16384))
+SIZES = tuple(size << 10 for size in (64, 256, 1024, 5120, 17408))
+"""The sizes of loads. The large ones end in the middle of a huge page, as the weights of layers do on average."""
+
 LANES = (1, 2, 3)
 _KINDS = ((DIRECT, False), (THROUGH_CACHE, False), (MAPPING, False), (DIRECT, True), (THROUGH_CACHE, True))
 """The readers, each into resident memory, and into fresh memory if it takes private memory at all."""
