@@ -326,7 +326,7 @@ def working_bytes(layer: Layer, tile: Tile) -> int:
 
 
 def copies_bytes(network: Network, layer: int, tile: Tile) -> int:
-    """Return the bytes of the copies that PyTorch makes of a tile's weights while it is executed; no account has them.
+    """Return the bytes of the copies that PyTorch makes of a tile's weights while it is executed.
 
     A convolution brings them into the layout of its images, and then into that of the processor.
     """

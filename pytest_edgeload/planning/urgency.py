@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from pytest_edgeload.planning.plan import DEADLINES_UNTIL_FIRST
@@ -118,28 +117,40 @@ class Urgency:
         It has their places in that order, in which the least work goes first of what is due at once. It includes the
         requests that they wait for, whose work counts once.
         """
+        left_s = {r: self._left_s(request) for r, request in self._open.items()}
         end_s = now_s
-        found: list[tuple[float, int, list[int]]] = []  # a heap: the most work first, with the requests that it is of
-        counted: set[int] = set()
+        found: list[tuple[float, int]] = []  # the work that each adds, as a negative number, and the request
+        counted: set[int] = set()  # with those that they wait for
         in_time = ((request.due_s, r) for r, request in self._open.items() if request.due_s >= now_s)
         for due_s, r in sorted(in_time):
             if r in counted:
                 continue
             group = [r, *self._blocking(r, {r, *counted})]
-            left_s = sum(self._left_s(self._open[each]) for each in group)
-            heapq.heappush(found, (-left_s, r, group))
+            added_s = sum(left_s[each] for each in group)
+            found = together = [*found, (-added_s, r)]
             counted.update(group)
-            end_s += left_s
-            if end_s > due_s:
-                minus_s, _, given_up = heapq.heappop(found)
-                counted.difference_update(given_up)
-                end_s += minus_s
-        ordered = [r for _, _, r in sorted((self._open[r].due_s, -minus_s, r) for minus_s, r, _ in found)]
+            end_s += added_s
+            # Others may need much of the work of the largest. Then the last one gives way, which is always enough.
+            for given_up in (min(together), together[-1]) if end_s > due_s else ():
+                found = [each for each in together if each != given_up]
+                counted = self._with_blocking(found)
+                end_s = now_s + sum(left_s[each] for each in counted)
+                if end_s <= due_s:
+                    break
+        ordered = [r for _, _, r in sorted((self._open[r].due_s, -minus_s, r) for minus_s, r in found)]
         reached = set(ordered)
         feasible: dict[int, int] = {}
         for place, r in enumerate(ordered):
             feasible |= dict.fromkeys([r, *self._blocking(r, reached)], place)
         return feasible
+
+    def _with_blocking(self, found: Iterable[tuple[float, int]]) -> set[int]:
+        """Return the requests that were found, and those that they wait for."""
+        requests = [r for _, r in found]
+        reached = set(requests)
+        for r in requests:
+            self._blocking(r, reached)
+        return reached
 
     def _blocking(self, request: int, reached: set[int]) -> list[int]:
         """Return the requests that `request` waits for, directly or not, except those reached before; add them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, groupby
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +44,43 @@ def test_as_many_requests_as_possible_can_be_in_time(work: list[tuple[int, int]]
     assert _can_be_in_time(first)
     larger = combinations(work, len(first) + 1)
     assert not any(_can_be_in_time([*some]) for some in larger)
+
+
+@given(WORK, st.data())
+def test_requests_of_the_first_class_are_in_time_with_those_that_they_wait_for(
+    work: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    """If the first class is served by rank, of the requests with the same rank the last one is in time.
+
+    Work counts once, and all of it counts as long as one request needs it. If one request can be in time, some are.
+    """
+    urgency = Urgency()
+    behind: list[set[int]] = []
+    for r, (service_s, due_s) in enumerate(work):
+        behind.append(data.draw(st.sets(st.integers(0, r - 1))) if r else set())
+        urgency.arrive(r, f"stream {r}", due_s, service_s / UNKNOWN_SHARE, 1, behind=behind[r])
+    ranks = {r: urgency.rank(r, due_s, 0.0, 0.0, 0.0) for r, (_, due_s) in enumerate(work)}
+    first = sorted((r for r in ranks if ranks[r][0] == 1), key=ranks.__getitem__)
+    assert all(behind[r] <= set(first) for r in first)
+    end_s = 0
+    for _, group in groupby(first, key=ranks.__getitem__):
+        together = [*group]
+        end_s += sum(work[r][0] for r in together)
+        assert end_s <= max(work[r][1] for r in together)
+    needed = [{r} for r in ranks]
+    for r in ranks:
+        needed[r].update(*(needed[each] for each in behind[r]))
+    assert first or not any(sum(work[each][0] for each in needed[r]) <= work[r][1] for r in ranks)
+
+
+def test_work_that_another_request_needs_is_not_given_up() -> None:
+    """The largest request does not give way if another needs most of its work: without it, 4 + 1 + 4 + 3 > 11."""
+    work, behind = [(4, 0), (1, 10), (1, 11), (4, 11), (3, 11)], [(), (0,), (0,), (), ()]
+    urgency = Urgency()
+    for r, (service_s, due_s) in enumerate(work):
+        urgency.arrive(r, f"stream {r}", due_s, service_s / UNKNOWN_SHARE, 1, behind=behind[r])
+    first = [r for r, (_, due_s) in enumerate(work) if _class(urgency, r, due_s, 0.0) == 1]
+    assert first == [0, 1, 2, 3]
 
 
 def test_work_of_a_request_that_another_waits_for_counts() -> None:

@@ -25,13 +25,18 @@ from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
 from pytest_edgeload.workload import Condition, Request, Workload
 
 
-def _deep(layers: int, width: int, name: str) -> Network:
-    """Return a network of linear layers with so many inputs and outputs."""
-    composer = Composer(1, width)
+def _linear(widths: Sequence[int], name: str) -> Network:
+    """Return a network of linear layers between vectors of these widths."""
+    composer = Composer(1, widths[0])
     x = composer.input
-    for _ in range(layers):
+    for width in widths[1:]:
         x = composer.linear(x, width)
     return msgspec.structs.replace(composer.done(x), name=name)
+
+
+def _deep(layers: int, width: int, name: str) -> Network:
+    """Return a network of linear layers with so many inputs and outputs."""
+    return _linear([width] * (layers + 1), name)
 
 
 SMALL, MEDIUM, LARGE = _deep(2, 64, "small"), _deep(3, 128, "medium"), _deep(4, 256, "large")
@@ -233,6 +238,40 @@ def test_residents_fit(drawn: list[list[TileUse]], asked: list[tuple[int, float]
         assert all(use in drawn[network] and use.key not in stay for use in coming)
         stay |= {use.key: use.size_bytes for use in coming}
         assert sum(stay.values()) <= max(0, residents.room_bytes)
+
+
+@st.composite
+def unequal_chains(draw: st.DrawFn) -> tuple[Workload, Budget]:
+    """Draw two or three networks of unequal layers, requests for them, and memory for some of their tiles or all."""
+    widths = st.lists(st.sampled_from([64, 100, 128, 160, 180, 200, 220, 256]), min_size=5, max_size=8)
+    networks = [_linear(each, f"n{n}") for n, each in enumerate(draw(st.lists(widths, min_size=2, max_size=3)))]
+    deadlines_s = [draw(st.sampled_from([0.25, 1.0, 4.0])) for _ in networks]
+    requests, arrival_s = [], 0.0
+    for quarters in draw(st.lists(st.sampled_from([1, 4, 16]), min_size=8, max_size=16)):
+        n = draw(st.integers(0, len(networks) - 1))
+        steps = draw(st.sampled_from([1, 1, 1, 3]))
+        requests.append(Request(networks[n], 0, arrival_s, 0, deadlines_s[n], steps=steps))
+        arrival_s += quarters / 4
+    share = draw(st.integers(8, 32)) / 20
+    memory_bytes = int(share * sum(made.distinct_bytes for made in networks))
+    return Workload("chains", tuple(requests)), Budget(memory_bytes, speeds=SPEEDS)
+
+
+@given(unequal_chains())
+def test_unequal_tiles_stay_in_rings(drawn: tuple[Workload, Budget]) -> None:
+    """Plans are valid if tiles of different sizes go round the rings, and some of them stay there."""
+    asked, budget = drawn
+    check_plan(stream(asked, budget), asked)
+
+
+def test_tiles_that_stay_in_a_ring_do_not_take_places_of_each_other() -> None:
+    """Tiles that fit in the ring, but not from its next place on, are read from its start on."""
+    networks = _linear([100, 220, 256, 64, 180], "n0"), _linear([160, 220, 220, 100, 200, 200], "n1")
+    order = (1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0)
+    arrivals_s = (0.0, 4.0, 5.0, 6.0, 10.0, 14.0, 15.0, 16.0, 16.25, 17.25, 18.25)
+    requests = [Request(networks[n], 0, at_s, 0, 4.0) for n, at_s in zip(order, arrivals_s, strict=True)]
+    asked = Workload("chains", tuple(requests))
+    check_plan(stream(asked, Budget(1_621_999, speeds=SPEEDS)), asked)
 
 
 def _two(deadline_s: float, other_s: float) -> tuple[list[TileUse], list[TileUse], Residents]:

@@ -88,7 +88,7 @@ def activations_bytes(uses: Sequence[TileUse], workload: Workload) -> int:
             if r not in started:
                 started.add(r)
                 total += begin(r)
-            peak = max(peak, total - held[r] + kept_bytes[r] + use.working_bytes)
+            peak = max(peak, total - held[r] + kept_bytes[r] + use.exec_bytes)
             left = use.left_bytes + (0 if use.ends_step else kept_bytes[r])
             total += left - held[r] - (0 if use.has_place else use.size_bytes)
             held[r] = left

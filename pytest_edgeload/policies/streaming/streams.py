@@ -225,7 +225,7 @@ class _Server:
             first: deque[list[int]]([[]] * group.answers_ahead) for group in groups for first in group.uses
         }
         self._due_s: list[float] = []  # when requests are due, if those that they wait for are in time
-        self._service_s: list[float] = []
+        self._read_s: list[float] = []  # of the loads of each request, in all of its steps
         self._deadlines_s = _deadlines(workload)
         self._residents = Residents(self._demands(), room)
         self._kept: dict[TileKey, _Kept] = {}
@@ -256,7 +256,7 @@ class _Server:
             self._free(kept)
         for chain in {chain.number: chain for chains in self._chains.values() for chain in chains}.values():
             self._empty(chain)
-        return self._plan.done(service_s=tuple(self._service_s))
+        return self._plan.done(service_s=tuple(self._alone_s(r) for r in range(len(self._read_s))))
 
     def serve(self, r: int) -> None:
         """Add the tasks of request `r`: loads of the tiles that stay from now on, and then all of its steps."""
@@ -275,44 +275,35 @@ class _Server:
         self._answers[first].append(self._room.take(request.network.answer_bytes))
         after = (chain.last, *self._answers[first].popleft())
         init = chain.last = self._plan.add("init", r, after=after, lane=COMPUTE)
-        passing = self._passing(first, coming)
-        is_held = sum(use.size_bytes for use in passing if use.has_place) <= chain.ring.size_bytes
-        self._service_s.append(self._alone_s(r, chain, () if is_held else passing))
+        self._read_s.append(0.0)
         if uses:
             self._load_kept(r, init, chain, coming)
-            if is_held:
-                self._hold(r, init, chain, [use for use in passing if use.has_place])
+            passing = [use for use in uses if use.has_place and use.key not in self._kept]
+            if sum(use.size_bytes for use in passing) <= chain.ring.size_bytes:
+                self._hold(r, init, chain, passing)
             else:
                 self._empty(chain)
+                if request.steps > 1:
+                    chain.ring.rewind()  # so that tiles have the same places in each step
             with self._plan.loop(request.steps, overlapping=True) as loop:
                 self._add_step(r, init, chain, uses, loop)
 
-    def _passing(self, first: int, coming: Iterable[TileUse]) -> list[TileUse]:
-        """Return the tiles of a network that do not stay from now on."""
-        staying = self._kept.keys() | self._pinned | {use.key for use in coming}
-        return [use for use in self._uses[first] if use.key not in staying]
+    def _alone_s(self, r: int) -> float:
+        """Return the seconds that request `r` takes alone: of computing, or of its loads if they take longer."""
+        exec_s = sum(use.exec_s for use in self._uses[self._networks[r]])
+        return max(self._workload.requests[r].steps * exec_s, self._read_s[r])
 
-    def _alone_s(self, r: int, chain: _ChainState, again: Iterable[TileUse]) -> float:
-        """Return the seconds that request `r` takes alone: of computing, or of reading if that takes longer.
+    def _load_kept(self, r: int, init: int, chain: _ChainState, coming: Sequence[TileUse]) -> None:
+        """Add the loads of the tiles that stay from now on; pinned ones have room of their own.
 
-        Each step reads `again` these tiles.
+        A copy of them in the ring is freed.
         """
-        uses, steps = self._uses[self._networks[r]], self._workload.requests[r].steps
-        repeated = {use.key for use in again}
-        read_s = [
-            use.read_s * (steps if use.key in repeated or not use.has_place else 1)
-            for use in uses
-            if use.key not in self._kept and use.key not in chain.held
-        ]
-        return max(steps * sum(use.exec_s for use in uses), sum(read_s))
-
-    def _load_kept(self, r: int, init: int, chain: _ChainState, coming: Iterable[TileUse]) -> None:
-        """Add the loads of the tiles that stay from now on; pinned ones have room of their own."""
         for use in self._uses[self._networks[r]]:
             if use.key in self._pinned and use.key not in self._kept:
                 self._keep(r, chain, use, (init,))
         for use in coming:
             self._keep(r, chain, use, (init, *self._room.take(use.size_bytes)))
+        self._empty(chain, {chain.held[use.key][0] for use in coming if use.key in chain.held})
 
     def _keep(self, r: int, chain: _ChainState, use: TileUse, after: Iterable[int]) -> None:
         load = self._load(r, use, after)
@@ -324,7 +315,7 @@ class _Server:
         ring, gone = deepcopy(chain.ring), set[int]()
         for use in new:
             gone.update(ring.take(use.size_bytes, -1)[1])
-        if any(use.key in chain.held and chain.held[use.key][0] in gone for use in uses):
+        if -1 in gone or any(use.key in chain.held and chain.held[use.key][0] in gone for use in uses):
             self._empty(chain)
             chain.ring.rewind()
             new = [*uses]
@@ -344,9 +335,6 @@ class _Server:
 
     def _add_step(self, r: int, init: int, chain: _ChainState, uses: Sequence[TileUse], loop: LoopBuilder) -> None:
         """Add a step of request `r`. In a loop, tiles have the same places in each step."""
-        steps = self._workload.requests[r].steps
-        if steps > 1:
-            chain.ring.rewind()
         loads: list[tuple[int, int, TileUse]] = []  # of tiles that do not stay, with the numbers of their uses
         for use in uses:
             kept = self._kept.get(use.key) or chain.held.get(use.key, (0, None))[1]
@@ -356,7 +344,7 @@ class _Server:
             else:
                 load = self._pass(r, init, chain, use)
                 loads.append((chain.count - 1, load, use))
-        if steps > 1:
+        if self._workload.requests[r].steps > 1:
             ring = deepcopy(chain.ring)
             ring.rewind()
             begun = {number for number, _, _ in loads}
@@ -368,7 +356,8 @@ class _Server:
     def _pass(self, r: int, init: int, chain: _ChainState, use: TileUse) -> int:
         """Add the load, the exec and the free of a tile that does not stay; return the load."""
         place, gone = chain.ring.take(use.size_bytes, chain.count) if use.has_place else (None, [])
-        load = self._load(r, use, (init, *(chain.frees[other] for other in gone)), place)
+        steps = self._workload.requests[r].steps
+        load = self._load(r, use, (init, *(chain.frees[other] for other in gone)), place, steps)
         step = self._execute(r, init, chain, use, load, r)
         chain.frees[chain.count] = self._plan.add("free", r, use.layer, after=step, lane=COMPUTE, tile=use.tile)
         chain.count += 1
@@ -386,7 +375,9 @@ class _Server:
         )
         return chain.last
 
-    def _load(self, r: int, use: TileUse, after: Iterable[int | None], place: int | None = None) -> int:
+    def _load(self, r: int, use: TileUse, after: Iterable[int | None], place: int | None = None, times: int = 1) -> int:
+        """Add the load of a tile, which is carried out so many times; return it."""
+        self._read_s[r] += times * use.read_s
         lane = READERS[self._count % len(READERS)]
         if use.steps > 1 and not use.has_place:
             lane = COMPUTE  # has nothing else to do for this request, and the readers may be busy with large tiles

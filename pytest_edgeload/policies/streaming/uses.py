@@ -29,7 +29,7 @@ TileKey = tuple[int, int, Tile]
 class TileUse(msgspec.Struct, frozen=True):
     """A tile that is loaded once and executed for `requests`, in each of their steps; `steps` is the most of them.
 
-    Times are in seconds for one step, `exec_s` for all requests. `stage` is the number of the stage. `working_bytes`
+    Times are in seconds for one step, `exec_s` for all requests. `stage` is the number of the stage. `exec_bytes`
     are the activations of a request while the tile is executed, with the copy of its weights that a convolution makes,
     and `left_bytes` those after it, which are the answer if the step ends with it.
     """
@@ -41,7 +41,7 @@ class TileUse(msgspec.Struct, frozen=True):
     exec_s: float
     steps: int = 1
     stage: int = 0
-    working_bytes: int = 0
+    exec_bytes: int = 0
     left_bytes: int = 0
     ends_step: bool = False
 
