@@ -19,8 +19,9 @@ from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.plan import DEADLINES_UNTIL_FIRST, Budget, Plan, Speeds
 from pytest_edgeload.planning.simulate import Simulation, simulate
 from pytest_edgeload.policies.stream import stream
+from pytest_edgeload.policies.streaming.chains import TILE_S, grouped
 from pytest_edgeload.policies.streaming.resident import GAIN, Demand, Residents
-from pytest_edgeload.policies.streaming.streams import TILE_S, _grouped, is_of_streams
+from pytest_edgeload.policies.streaming.streams import is_of_streams
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
 from pytest_edgeload.workload import Condition, Request, Workload
 
@@ -77,7 +78,7 @@ def test_plans_work_within_the_budget(asked: Workload, budget: Budget, data: st.
     check_plan(plan, asked)
     found = simulate(plan, asked, speeds=SPEEDS, holds=lambda _: data.draw(st.booleans()))
     if budget.memory_bytes is not None:
-        fixed_bytes = sum(group.fixed_bytes for group in _grouped(asked, budget))
+        fixed_bytes = sum(group.fixed_bytes for group in grouped(asked, budget))
         answers_bytes = sum(request.network.answer_bytes for request in asked.requests)
         assert found.peak_bytes <= max(budget.memory_bytes, fixed_bytes + answers_bytes)
 
@@ -199,10 +200,7 @@ def test_networks_share_a_chain_if_memory_is_short() -> None:
         tuple(Request(made, 0, 0.1 * k, 0, DEADLINES_S[made.name]) for k, made in enumerate((SMALL, LARGE, MEDIUM))),
     )
     names = [
-        [
-            {asked.requests[first].network.name for first in group.uses}
-            for group in _grouped(asked, Budget(memory_bytes))
-        ]
+        [{asked.requests[first].network.name for first in group.uses} for group in grouped(asked, Budget(memory_bytes))]
         for memory_bytes in (None, 1 << 20, 0)
     ]
     assert names[0] == names[1] == [{"small"}, {"medium"}, {"large"}]
@@ -317,7 +315,7 @@ def test_tiles_stay_in_the_ring_if_nothing_passes_through_it(steps: int) -> None
     memory_bytes = LARGE.distinct_bytes * 3 // 2
     requests = [replace(request, steps=steps) for request in _every(LARGE, 1.0, 100)]
     asked = Workload("frames", tuple(requests))
-    [group] = _grouped(asked, Budget(memory_bytes, speeds=SPEEDS))
+    [group] = grouped(asked, Budget(memory_bytes, speeds=SPEEDS))
     assert memory_bytes * 3 // 4 - group.fixed_bytes < LARGE.distinct_bytes
     first = replace(asked, requests=asked.requests[:10])
     plan = stream(first, Budget(memory_bytes, speeds=SPEEDS))
@@ -335,7 +333,7 @@ def test_two_requests_at_a_time_take_no_memory_from_tiles_that_stay() -> None:
     found = []
     for percent in range(100, 200, 5):
         budget = Budget(LARGE.distinct_bytes * percent // 100, speeds=SPEEDS)
-        [group] = _grouped(asked, budget)
+        [group] = grouped(asked, budget)
         is_read_once = set(_loads(stream(asked, budget)).values()) == {1}
         found.append((group.chains, is_read_once))
     assert [each for each, _ in groupby(found)] == [(2, False), (1, True), (2, True)]
