@@ -5,8 +5,10 @@
     files/<digest>.lock   held while the file arrives, so that two sessions do not write it at once; its modification
                           time is that of the last session that needed the file
     checkpoints/<key>/    links to files that are one checkpoint, by their names
+    files.lock            held while a session notes which files it needs, removes others, or makes links
 
-A file that no session has needed for a month is removed when another one arrives; its lock stays.
+A session that needs large files first removes those that no session has needed for a month, and the links to them; the
+locks stay.
 The host asks for each piece, so that pieces never wait in the memory of a board whose disk is slow.
 """
 
@@ -39,6 +41,8 @@ _KEPT_S = 30 * 86400.0
 _READ_ONLY = 0o444
 _WRITTEN_NS = 0  # the modification time of a whole file; another time means that someone has written to it
 _HINT = "free some space there, or name another folder in the file of hosts"
+
+_needed: set[str] = set()  # the digests of all files of this session, which needs them whatever the clock says
 
 
 class Offer(NamedTuple):
@@ -82,10 +86,8 @@ def receive(channel: Any, cache: Path, folder: Path | None = None) -> list[Path]
         if isinstance(offered, str):
             raise Unsupported(offered)
         offers = [Offer(*each) for each in offered]
-        found = _receive(connection, cache / _FILES, offers)
         links = [(folder or cache / _CHECKPOINTS / _key(offers)) / each.name for each in offers]
-        for link, path in zip(links, found, strict=True):
-            _link(link, path)
+        _receive(connection, cache / _FILES, offers, links)
     except Refusal as error:
         with suppress(Refusal):
             connection.send(REFUSED, str(error))
@@ -108,32 +110,56 @@ def _link(link: Path, path: Path) -> None:
         raise Unsupported(str(link), error.strerror or "cannot be made", _HINT) from error
 
 
-def _receive(connection: _Connection, folder: Path, offers: Sequence[Offer]) -> list[Path]:
+def _receive(connection: _Connection, folder: Path, offers: Sequence[Offer], links: Sequence[Path]) -> None:
+    """Fetch the files that are not in `folder` yet, and link to all of them. Raises Unsupported."""
+
+    def waits(holder: str) -> None:
+        connection.send(WAITS, holder)
+
     try:
         files.make_folder(folder)
-        _prune(folder, {each.digest for each in offers}, time.time() - _KEPT_S)
+        with hold(folder.with_suffix(_LOCK), waits):
+            _note(folder, {each.digest for each in offers})
+            _prune(folder, time.time() - _KEPT_S)
         _check_room(connection, folder, offers)
         for index, each in enumerate(offers):
             lock = folder / f"{each.digest}{_LOCK}"
-            with hold(lock, lambda holder: connection.send(WAITS, holder)):
+            with hold(lock, waits):
                 lock.touch()
                 if not _is_whole(folder, each):
                     _fetch(connection, folder, index, each)
+        with hold(folder.with_suffix(_LOCK), waits):
+            for link, each in zip(links, offers, strict=True):
+                _link(link, folder / each.digest)
     except OSError as error:
         raise Unsupported(str(folder), error.strerror or "cannot be written", _HINT) from error
-    return [folder / each.digest for each in offers]
 
 
-def _prune(folder: Path, needed: Collection[str], moment_s: float) -> None:
-    """Remove the files that are not `needed` now and were not since `moment_s`, in seconds since 1970.
+def _note(folder: Path, digests: Collection[str]) -> None:
+    """Note that this session needs these files, so that no session removes one before it is reached. Raises OSError."""
+    _needed.update(digests)
+    for digest in digests:
+        with suppress(FileNotFoundError):  # the file has never been here
+            os.utime(folder / f"{digest}{_LOCK}")
 
-    Raises OSError.
+
+def _prune(folder: Path, moment_s: float) -> None:
+    """Remove the files that no session has needed since `moment_s`, in seconds since 1970, and links to nothing.
+
+    What cannot be removed stays, and is no fault of this session.
     """
     for lock in folder.glob(f"*{_LOCK}"):
-        if lock.stem not in needed and lock.stat().st_mtime < moment_s:
-            with hold_if_free(lock) as is_held:
-                for path in (lock.with_suffix(""), lock.with_suffix(_PART)) if is_held else ():
-                    path.unlink(missing_ok=True)
+        with suppress(OSError):
+            if lock.stem not in _needed and lock.stat().st_mtime < moment_s:
+                with hold_if_free(lock) as is_held:
+                    for path in (lock.with_suffix(""), lock.with_suffix(_PART)) if is_held else ():
+                        path.unlink(missing_ok=True)
+    for checkpoint in (folder.parent / _CHECKPOINTS).glob("*"):
+        with suppress(OSError):
+            for link in checkpoint.iterdir():
+                if not link.exists():
+                    link.unlink()
+            checkpoint.rmdir()  # fails if it is not empty
 
 
 def _check_room(connection: _Connection, folder: Path, offers: Sequence[Offer]) -> None:

@@ -46,10 +46,11 @@ def missing() -> str:
     absent = [name for name, path in (("openssh-server", _SSHD), ("iproute2", _IP)) if path is None]
     if absent:
         return f"not installed: {', '.join(absent)}"
-    tried = subprocess.run([str(_IP), "netns", "add", f"edgeload-try-{os.getpid()}"], capture_output=True, check=False)
+    space = f"{PREFIX}{tag(os.getpid())}-try"
+    tried = subprocess.run([str(_IP), "netns", "add", space], capture_output=True, check=False)
     if tried.returncode:
         return "no network namespaces here"
-    _ip("netns", "delete", f"edgeload-try-{os.getpid()}")
+    _ip("netns", "delete", space)
     return ""
 
 
@@ -144,9 +145,10 @@ def machines(folder: Path) -> Iterator[tuple[Machine, ...]]:
 def _remove_abandoned() -> None:
     """Remove the hosts of test runs that were killed: their processes, and their namespaces with the links."""
     for space in [path.name for path in _SPACES.glob(f"{PREFIX}*") if is_abandoned(path.name)]:
-        with suppress(subprocess.CalledProcessError, ProcessLookupError):  # another run may have been quicker
+        with suppress(subprocess.CalledProcessError):  # another run may have been quicker
             for pid in map(int, _ip("netns", "pids", space).split()):
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             _ip("netns", "delete", space)
 
 

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -221,7 +221,7 @@ def test_file_that_cannot_be_read_here_is_named(tmp_path: Path) -> None:
 
 
 def test_file_that_was_needed_long_ago_is_removed(tmp_path: Path) -> None:
-    """A file and a part that no session has needed for a month go when another file arrives; one that arrives stays."""
+    """A file and a part that no session has needed for a month go, with links to them; one that arrives stays."""
     new, cached = tmp_path / "new.bin", tmp_path / "cache/files"
     new.write_bytes(bytes(MIB))
     offered = offers({new.name: new}, Digests(tmp_path / "digests"))
@@ -231,6 +231,11 @@ def test_file_that_was_needed_long_ago_is_removed(tmp_path: Path) -> None:
         for suffix in ("", ".part", ".lock"):
             (cached / f"{name}{suffix}").touch()
         os.utime(cached / f"{name}.lock", times=(time.time() - unused_s,) * 2)
+    for checkpoint, names in {"gone": ["old"], "sharded": ["old", "young"]}.items():
+        folder = tmp_path / "cache/checkpoints" / checkpoint
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / name).symlink_to(cached / name)
     group = execnet.Group()
     try:
         with hold(cached / "arriving.lock"):
@@ -241,6 +246,49 @@ def test_file_that_was_needed_long_ago_is_removed(tmp_path: Path) -> None:
         group.terminate(timeout=1)
     left = {path.name for path in cached.iterdir() if path.suffix != ".lock"}
     assert left == {"young", "young.part", "arriving", "arriving.part", offered[0].digest}
+    links = [path for path in (tmp_path / "cache/checkpoints").glob("*/*") if path.name != new.name]
+    assert links == [tmp_path / "cache/checkpoints/sharded/young"]
+    assert not (tmp_path / "cache/checkpoints/gone").exists()
+
+
+def test_file_of_a_running_session_is_kept(tmp_path: Path) -> None:
+    """No session removes an old file that another one needs later, or its own, even if the clock was set meanwhile."""
+    cached = tmp_path / "cache/files"
+    paths = {name: tmp_path / name for name in ("first", "later", "other", "last")}
+    for name, path in paths.items():
+        path.write_bytes(name.encode())
+    known = {each.name: each for each in offers(paths, Digests(tmp_path / "digests"))}
+    group = execnet.Group()
+    one, two = group.makegateway("popen"), group.makegateway("popen")
+
+    def copy(gateway: object, *names: str, show: Callable[[int, int, str], None] = lambda *_: None) -> None:
+        channel = gateway.remote_exec(receive_and_tell, cache=str(tmp_path / "cache"))  # type: ignore[attr-defined]
+        send(channel, "alpha", [known[name] for name in names], paths, show)
+
+    def make_old(name: str) -> None:
+        os.utime(cached / f"{known[name].digest}.lock", (0, 0))
+
+    def is_here(name: str) -> bool:
+        return (cached / known[name].digest).exists()
+
+    try:
+        copy(one, "later")
+        make_old("later")
+        waits: list[str] = []
+        with ExitStack() as first:
+            first.enter_context(hold(cached / f"{known['first'].digest}.lock"))
+            with in_background(lambda: copy(one, "first", "later", show=lambda *each: waits.append(each[2]))):
+                until(lambda: any(waits))
+                copy(two, "other")
+                assert is_here("later")
+                first.close()
+        for by, stay in ((one, True), (two, False)):
+            make_old("first")
+            make_old("later")
+            copy(by, "last")
+            assert (is_here("first"), is_here("later")) == (stay, stay)
+    finally:
+        group.terminate(timeout=1)
 
 
 def test_host_without_room_is_refused_before_the_first_byte(hosts: tuple[Machine, ...], tmp_path: Path) -> None:
