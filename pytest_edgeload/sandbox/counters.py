@@ -21,6 +21,8 @@ LATE_BYTES = 2 * 64 * PAGE_BYTES * (os.cpu_count() or 1)
 """The memory of a group that the kernel may count late: each processor counts up to 64 pages by itself, and charges as
 many in advance; see MEMCG_CHARGE_BATCH."""
 
+_HUGE_PAGE = Path("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
+_USUAL_HUGE_PAGE_BYTES = 2 << 20
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _STATUS = re.compile(rb"^(VmHWM|VmRSS|RssAnon|RssFile|RssShmem|VmSwap):\s+(\d{1,20}) kB", re.MULTILINE)
 _BUSY = (0, 1, 2, 5, 6, 7)  # fields of `cpu` in /proc/stat: user, nice, system, irq, softirq, and stolen by the host
@@ -230,6 +232,18 @@ def refaults(stat: Mapping[str, int]) -> Totals:
     if not {"workingset_refault_anon", "workingset_refault_file"} <= stat.keys():
         return Totals()
     return Totals(refaults=stat["workingset_refault_anon"] + stat["workingset_refault_file"])
+
+
+def huge_page_bytes(file: Path = _HUGE_PAGE) -> int:
+    """Return the size of this kernel's huge pages of private memory, such as 32 MiB with pages of 16 KiB."""
+    with suppress(OSError):  # a kernel that has none
+        return kernel_text.number(kernel_text.read(file)) or _USUAL_HUGE_PAGE_BYTES
+    return _USUAL_HUGE_PAGE_BYTES
+
+
+def reaches(highest_bytes: int, limit_bytes: int) -> bool:
+    """Return whether a group with this high-water mark may have reached its limit: a huge page is charged at once."""
+    return highest_bytes > limit_bytes - huge_page_bytes()
 
 
 def oom_kills(events: Mapping[str, int]) -> Totals:

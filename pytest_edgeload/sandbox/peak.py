@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pytest_edgeload.results.measurement import Timeline
-from pytest_edgeload.sandbox.counters import LATE_BYTES, Totals
-
-_HUGE_PAGE_BYTES = 2 << 20  # which is charged at once, so that a group with less room reaches its limit
+from pytest_edgeload.sandbox.counters import LATE_BYTES, Totals, reaches
 
 
 def is_below(limit_bytes: int | None, totals: Totals) -> bool:
     """Return whether the kernel's mark proves that a group never reached its limit; None is no limit."""
     highest = totals.get("peak_charged_bytes")
-    return highest is not None and (limit_bytes is None or highest < limit_bytes - _HUGE_PAGE_BYTES)
+    return highest is not None and (limit_bytes is None or not reaches(highest, limit_bytes))
 
 
 def group_peak_bytes(timeline: Timeline, totals: Totals, late_bytes: int = LATE_BYTES) -> int:

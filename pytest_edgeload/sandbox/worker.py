@@ -274,11 +274,13 @@ class Worker:
         )
 
     def _cannot_have_swapped(self, timeline: Timeline) -> bool:
-        """Return whether no limit made the group swap, and none of its memory was seen in swap.
+        """Return whether no limit made the group swap, and none of its memory was seen in swap, which it counts.
 
         Then the swap traffic of the machine is that of other programs, or the kernel swapped memory that nobody used.
         """
-        if any(timeline.swap_bytes) or any(limit.resource == "memory_bytes" for limit in self._outer.limits):
+        if not self._group.counts_swap or any(timeline.swap_bytes):
+            return False
+        if any(limit.resource == "memory_bytes" for limit in self._outer.limits):
             return False
         return peak.is_below(self.enclosure.limits.constraints.memory_bytes, self._final_totals)
 

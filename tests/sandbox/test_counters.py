@@ -17,6 +17,15 @@ from tests.sandbox.child import MIB, Child
 NEAR = 2 * MIB
 
 
+@pytest.mark.parametrize(("text", "size"), [("33554432\n", 32 * MIB), ("", 2 * MIB), (None, 2 * MIB)])
+def test_size_of_huge_pages_is_the_kernels(tmp_path: Path, text: str | None, size: int) -> None:
+    """The kernel says how large its huge pages are; if it does not, they have 2 MiB."""
+    file = tmp_path / "hpage_pmd_size"
+    if text is not None:
+        file.write_text(text)
+    assert counters.huge_page_bytes(file) == size
+
+
 @pytest.fixture
 def file(storage: Path, tmp_path: Path) -> Path:
     """Return a file of 16 MiB, none of it in the page cache."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import platform
+import re
 import subprocess
 import sys
 import time
@@ -25,6 +27,11 @@ def groups(part: str) -> list[Path]:
 def named(name: str) -> list[Path]:
     """Return the cgroups with this very name: one in each hierarchy that holds it."""
     return [folder for folder in groups(name) if folder.name == name]
+
+
+def marks_peaks() -> bool:
+    """Return whether this kernel marks the highest charge of a group of version 2, as since Linux 5.19."""
+    return [int(number) for number in re.findall(r"\d+", platform.release())[:2]] >= [5, 19]
 
 
 def members(name: str) -> list[int]:

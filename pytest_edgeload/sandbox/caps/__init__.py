@@ -19,10 +19,12 @@ from pytest_edgeload.sandbox.counters import Memory, Totals
 class Group(Protocol):
     """The group of one worker's processes.
 
-    `enter` is a command prefix: it joins the group and then becomes the command that follows.
+    `enter` is a command prefix: it joins the group and then becomes the command that follows. `counts_swap` is true if
+    `memory` has all swap of the group.
     """
 
     enter: tuple[str, ...]
+    counts_swap: bool
 
     def memory(self, pid: int) -> Memory | None:
         """Return the memory in use. `pid` is the worker's. Returns None if the kernel no longer reports it."""

@@ -31,6 +31,7 @@ class _Cgroup1Group:
         self._folders = folders
         self._max_processes = [hierarchy.max_processes(folder) for folder in folders]
         self.enter = tuple(word for folder in folders for word in hierarchy.enter(folder))
+        self.counts_swap = (self.folder / "memory.memsw.usage_in_bytes").exists()  # absent with swapaccount=0
         self._stat = Live(self.folder / "memory.stat")
 
     def memory(self, pid: int) -> Memory | None:  # noqa: ARG002  # the group's own count includes all processes

@@ -31,8 +31,9 @@ class _Cgroup2Group:
         self._max_processes = hierarchy.max_processes(folder)
         self.enter = hierarchy.enter(folder)
         self._stat = Live(folder / "memory.stat")
-        swap = folder / "memory.swap.current"  # absent in a kernel without swap
-        self._swap = Live(swap) if swap.exists() else None
+        swap = folder / "memory.swap.current"  # absent in a kernel without swap, and with swapaccount=0
+        self.counts_swap = swap.exists()
+        self._swap = Live(swap) if self.counts_swap else None
 
     def memory(self, pid: int) -> Memory | None:  # noqa: ARG002  # the group's own count includes all processes
         sizes = {name: int(size) for name, size in _USE.findall(self._stat.read())}

@@ -18,9 +18,8 @@ import psutil
 from pytest_edgeload.base import kernel_text
 from pytest_edgeload.base.units import exact_size
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraints
-from pytest_edgeload.sandbox.counters import Totals
+from pytest_edgeload.sandbox.counters import Totals, reaches
 
-_NEAR_BYTES = 2 << 20  # a huge page, which is charged at once
 _UNLIMITED = 1 << 62  # version 1 writes more bytes than any machine has
 _WORDS: Mapping[str, Callable[[float], str]] = {
     "memory_and_swap_bytes": lambda value: f"memory and swap together {exact_size(int(value))}",
@@ -66,7 +65,7 @@ class _LimitMark(NamedTuple):
         if self.entry:
             return kernel_text.numbers(_text(self.file)).get(self.entry, 0)
         highest, limit = (kernel_text.number(_text(file)) for file in (self.file, self.limit))
-        return int(highest is not None and limit is not None and highest > limit - _NEAR_BYTES)
+        return int(highest is not None and limit is not None and reaches(highest, limit))
 
 
 @dataclass(frozen=True, slots=True)

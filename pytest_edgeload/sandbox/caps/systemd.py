@@ -100,6 +100,7 @@ class _SystemdGroup:
         # Without root a process cannot move from its session's group into one of the user manager's. So the manager
         # starts the worker in another scope, from which it moves into the group; that scope then disappears.
         self.enter = (*_SCOPE, *group.enter)
+        self.counts_swap = group.counts_swap
         self._group = group
         self._scope = scope
 

@@ -11,6 +11,7 @@ from pytest_edgeload.sandbox.counters import Memory, Totals, family, processes, 
 
 class _WatchedProcess:
     enter: tuple[str, ...] = ()
+    counts_swap = False  # only that of the worker itself
 
     def memory(self, pid: int) -> Memory | None:
         seen = resident(status(pid))
