@@ -146,7 +146,7 @@ def _note(folder: Path, digests: Collection[str]) -> None:
 def _prune(folder: Path, moment_s: float) -> None:
     """Remove the files that no session has needed since `moment_s`, in seconds since 1970, and links to nothing.
 
-    What cannot be removed stays, and is no fault of this session.
+    Files that cannot be removed stay, and are no fault of this session.
     """
     for lock in folder.glob(f"*{_LOCK}"):
         with suppress(OSError):
