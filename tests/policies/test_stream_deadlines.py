@@ -19,7 +19,7 @@ from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.plan import DEADLINES_UNTIL_FIRST, Budget, Plan, Speeds
 from pytest_edgeload.planning.simulate import Simulation, simulate
 from pytest_edgeload.policies.stream import stream
-from pytest_edgeload.policies.streaming.chains import TILE_S, grouped
+from pytest_edgeload.policies.streaming.chains import TILE_S, grouped, operators_bytes
 from pytest_edgeload.policies.streaming.resident import GAIN, Demand, Residents
 from pytest_edgeload.policies.streaming.streams import is_of_streams
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
@@ -191,6 +191,24 @@ def test_a_network_that_is_asked_more_often_stays() -> None:
     counts = {name: sum(load[0] == name for load in loads) / sizes[name] for name in sizes}
     assert counts["medium"] < 2
     assert counts["large"] > 3
+
+
+def test_networks_that_fit_with_their_rings_are_read_once() -> None:
+    """Two networks that fit in memory, but not next to their rings, are read once, although one is asked more often."""
+    often, seldom = _deep(8, 128, "medium"), _deep(8, 256, "large")
+    requests = sorted([*_every(often, 0.5, 16), *_every(seldom, 2.0, 4, 0.1)], key=lambda request: request.arrival_s)
+    asked, weights_bytes = Workload("two", tuple(requests)), often.distinct_bytes + seldom.distinct_bytes
+    budget = Budget(weights_bytes * 3 // 2, speeds=SPEEDS)
+    groups = grouped(asked, budget)
+    assert [group.chains for group in groups] == [1, 1]
+    others_bytes = operators_bytes(asked, budget) + sum(group.fixed_bytes for group in groups)
+    assert weights_bytes > weights_bytes * 3 // 2 - others_bytes
+    loads = Counter(
+        (requests[task.request].network.name, task.layer, task.tile)
+        for task in stream(asked, budget).tasks
+        if task.kind == "load"
+    )
+    assert set(loads.values()) == {1}
 
 
 def test_networks_share_a_chain_if_memory_is_short() -> None:

@@ -115,6 +115,19 @@ def _all_stay(groups: Iterable[ChainNetworks], room: float) -> bool:
     return room >= 0
 
 
+def fitting_in_rings(groups: Iterable[ChainNetworks]) -> set[TileKey]:
+    """Return tiles that can stay in the rings of single chains together; the largest go first."""
+    found: set[TileKey] = set()
+    for group in (group for group in groups if group.chains == 1):
+        left_bytes = group.ring_bytes
+        uses = (use for each in group.uses.values() for use in each if use.has_place and use.key not in group.pinned)
+        for use in sorted(uses, key=lambda use: use.size_bytes, reverse=True):
+            if use.size_bytes <= left_bytes:
+                left_bytes -= use.size_bytes
+                found.add(use.key)
+    return found
+
+
 def _answers(workload: Workload, budget: Budget, part: Sequence[int]) -> tuple[int, int]:
     """Return the memory to set aside for answers of each of these networks, and for how many it is."""
     if budget.memory_bytes is None:

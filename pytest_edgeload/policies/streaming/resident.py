@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
@@ -40,14 +40,21 @@ class Residents:
     """The tiles that stay, in at most `room_bytes`, which may shrink. `demands` has all networks by first request.
 
     The worth of a tile is the time that it saves per byte: how often its network is asked, times the part of its
-    reading that computing does not hide.
+    reading that computing does not hide. Tiles of `in_rings` fit in rings. They are left to the rings as long as all
+    others can stay because of that.
     """
 
-    def __init__(self, demands: Mapping[int, Demand], room_bytes: float) -> None:
+    def __init__(
+        self, demands: Mapping[int, Demand], room_bytes: float, in_rings: Collection[TileKey] = frozenset()
+    ) -> None:
         self.room_bytes = room_bytes
         self._demands = demands
         self._uses: dict[TileKey, TileUse] = {}
         self._held_bytes = 0
+        sizes = {use.key: use.size_bytes for each in demands.values() for use in each.uses if use.has_place}
+        self._in_rings = in_rings
+        self._all_bytes = sum(sizes.values())
+        self._others_bytes = self._all_bytes - sum(sizes[key] for key in in_rings)
 
     def ask(self, network: int, steps: int, now_s: float, due_s: float) -> tuple[list[TileKey], list[TileUse]]:
         """Let a network be asked at `now_s`; return the tiles that go, and those that come, in the order of uses.
@@ -97,8 +104,9 @@ class Residents:
         """Return the first tiles that fit in the room together."""
         chosen: set[TileKey] = set()
         left_bytes = self.room_bytes
+        elsewhere = self._in_rings if self._others_bytes <= self.room_bytes < self._all_bytes else ()
         for use in ranked:
-            if use.size_bytes <= left_bytes:
+            if use.size_bytes <= left_bytes and use.key not in elsewhere:
                 left_bytes -= use.size_bytes
                 chosen.add(use.key)
         return chosen

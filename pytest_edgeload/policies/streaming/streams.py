@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from pytest_edgeload.planning.plan import Budget, Builder, LoopBuilder, Plan
-from pytest_edgeload.policies.streaming.chains import deadlines_s, grouped, operators_bytes
+from pytest_edgeload.policies.streaming.chains import deadlines_s, fitting_in_rings, grouped, operators_bytes
 from pytest_edgeload.policies.streaming.memory import Ring
 from pytest_edgeload.policies.streaming.resident import Demand, Residents
 from pytest_edgeload.policies.streaming.room import Room
@@ -99,7 +99,7 @@ class _Server:
         self._due_s: list[float] = []  # when requests are due, if those that they wait for are in time
         self._read_s: list[float] = []  # of the loads of each request, in all of its steps
         self._deadlines_s = deadlines_s(workload)
-        self._residents = Residents(self._demands(), room)
+        self._residents = Residents(self._demands(), room, fitting_in_rings(groups))
         self._kept: dict[TileKey, _Kept] = {}
         self._count = 0  # of loads, so that the lanes read equally many
         self._plan = Builder(
