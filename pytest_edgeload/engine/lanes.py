@@ -93,7 +93,7 @@ class Lanes:
         self._lock = threading.Lock()
         self._changes = [threading.Condition(self._lock) for _ in range(plan.lanes)]  # that each lane waits for
         self._is_fresh = [False] * plan.lanes  # whether each lane may have another task than those that it has taken
-        self._arrival_s: float | None = None  # the next one that waiting lanes know of
+        self._arrival_s: float | None = None  # the next one that lanes know of
         self._log = SpanLog()
         self.error: BaseException | None = None
 
@@ -163,7 +163,7 @@ class Lanes:
         """Perform tasks in turn, until another task may go before the next one; return the requests that fail."""
         ended: list[_Ended] = []
         for index in chain:
-            if ended and self._is_fresh[lane]:
+            if ended and (self._is_fresh[lane] or self._is_arrival_due()):
                 break
             start_s = self._now_s()
             failed = self._perform_task(index)
@@ -181,6 +181,11 @@ class Lanes:
                 raise
             return self._fail(index, error)
         return ()
+
+    def _is_arrival_due(self) -> bool:
+        """Return whether a request may have arrived that no lane has seen: all of them may be busy."""
+        arrival_s = self._arrival_s
+        return arrival_s is not None and self._now_s() >= arrival_s
 
     def _now_s(self) -> float:
         return time.perf_counter() - self._begin

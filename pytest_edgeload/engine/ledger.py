@@ -33,6 +33,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._account = Account(networks, arena_bytes, steps)
         self._networks = [*networks]
+        self._copying: dict[int, int] = {}  # the bytes of the copies of weights that each request's exec makes now
         self._memory_bytes = memory_bytes
         self.heap_bytes = heap_bytes
 
@@ -48,11 +49,14 @@ class Ledger:
         It must if all would not fit otherwise: new memory may be too large for the parts that malloc keeps.
         """
         with self._lock:
-            live_bytes = self._account.activation_bytes
+            live_bytes = self._live_bytes
             self._account.begin(task)
             if self._memory_bytes is None:
                 return False
-            new_bytes = self._account.activation_bytes - live_bytes + self._copies_bytes(task)
+            if task.kind == "exec" and task.layer is not None:
+                network = self._networks[task.request]
+                self._copying[task.request] = copies_bytes(network, task.layer, task.tile)
+            new_bytes = self._live_bytes - live_bytes
             is_short = self._account.weight_bytes + self.heap_bytes + new_bytes > self._memory_bytes
             is_due = is_short and self.heap_bytes - live_bytes >= MIN_FREED_BYTES
             if is_due:
@@ -60,20 +64,23 @@ class Ledger:
             self.heap_bytes = max(self.heap_bytes, live_bytes + new_bytes)
             return is_due
 
-    def _copies_bytes(self, task: Task) -> int:
-        if task.kind != "exec" or task.layer is None:
-            return 0
-        return copies_bytes(self._networks[task.request], task.layer, task.tile)
+    @property
+    def _live_bytes(self) -> int:
+        """The bytes that malloc cannot return now."""
+        return self._account.activation_bytes + sum(self._copying.values())
 
     def end(self, task: Task) -> None:
         """Remove the bytes that are no longer needed after `task`."""
         with self._lock:
             self._account.end(task)
+            if task.kind == "exec":
+                self._copying.pop(task.request, None)
 
     def discard(self, request: int) -> None:
         """Remove the activations of a dropped request."""
         with self._lock:
             self._account.discard(request)
+            self._copying.pop(request, None)  # of an exec that failed
 
     @property
     def held_bytes(self) -> int:

@@ -192,7 +192,8 @@ class Performer:
         network, i = self._requests[load.request].network, load.layer
         assert i is not None  # as in all loads
         shared = network.shared(network.network.layers[i]) if load.tile is WHOLE else []
-        self.ledger.begin(load)
+        if self.ledger.begin(load):
+            trim()
         tied = self._tied.load(load.weights, shared, lambda specs: {spec.name: tensors[spec.name] for spec in specs})
         self._weights[load.weights] = {**tensors, **tied}
         self.ledger.end(load)

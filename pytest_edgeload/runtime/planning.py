@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
 
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.tile import copies_bytes
+from pytest_edgeload.networks.tile import WHOLE, copies_bytes
 from pytest_edgeload.planning.plan import Budget, Plan, Speeds
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.planning.span_log import KEPT_STEPS
@@ -107,10 +109,19 @@ class Planner:
 
     def fit(self, asked: Sequence[TimedAsk]) -> bool:
         """Return whether requests fit in memory together. Raises InvalidPlan."""
-        budget_bytes = self.budget.memory_bytes
-        if budget_bytes is None or sum(self.networks[each.network].peak_bytes for each in asked) <= budget_bytes:
+        memory_bytes = self.memory_bytes
+        if memory_bytes is None or sum(self._whole_bytes[each.network] for each in asked) <= memory_bytes:
             return True  # even if all of their weights were loaded at once, and mostly found without a plan
-        return self.peak_bytes(asked) <= budget_bytes + self.spare_bytes
+        return self.peak_bytes(asked) <= memory_bytes
+
+    @cached_property
+    def _whole_bytes(self) -> Mapping[str, int]:
+        """The most bytes that a request of each network takes if all of its weights are loaded at once."""
+        return {
+            name: network.peak_bytes
+            + max((copies_bytes(network, i, WHOLE) for i in range(len(network.layers))), default=0)
+            for name, network in self.networks.items()
+        }
 
     @property
     def memory_bytes(self) -> int | None:
@@ -125,11 +136,17 @@ class Planner:
         return self._known.peak_bytes(self._pattern(asked), lambda: self._peak_bytes(asked))
 
     def copies_bytes(self, asked: Sequence[TimedAsk]) -> int:
-        """Return the most bytes of copies of weights that a task of the plan of requests makes. Raises InvalidPlan."""
+        """Return the most bytes of copies of weights that the plan of requests makes at a time. Raises InvalidPlan.
+
+        Each lane that may execute makes those of one request, whose tasks run one after the other.
+        """
         plan, end = self.plan(asked)
-        networks = [self.networks[each.network] for each in asked]
-        execs = {(t.request, t.layer, t.tile) for t in plan.tasks[:end] if t.kind == "exec" and t.layer is not None}
-        return max((copies_bytes(networks[r], layer, tile) for r, layer, tile in execs), default=0)
+        execs = [task for task in plan.tasks[:end] if task.kind == "exec"]
+        largest = [0] * len(asked)
+        for r, layer, tile in {(t.request, t.layer, t.tile) for t in execs if t.layer is not None}:
+            largest[r] = max(largest[r], copies_bytes(self.networks[asked[r].network], layer, tile))
+        lanes = {task.lane for task in execs}
+        return sum(heapq.nlargest(plan.lanes if None in lanes else len(lanes), largest))
 
     def _peak_bytes(self, asked: Sequence[TimedAsk]) -> int:
         plan, end = self.plan(asked)

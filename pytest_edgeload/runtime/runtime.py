@@ -40,6 +40,8 @@ from pytest_edgeload.workload import Request, Workload
 
 AUTO = "auto"
 
+_MAX_TRIES = 64  # to find memory that is enough; policies of this package need a few
+
 
 class Runtime:
     """Answers requests of several networks in this process, in little memory, by a loading policy.
@@ -265,8 +267,7 @@ def _planner(
     planner = _planner_within(networks, chosen, available_bytes)
     for each in networks:
         if planner.peak_bytes([TimedAsk(each)]) > available_bytes:
-            # in whole MiB, because a rounded size would be too small
-            enough = format_size(-(-(reserved + _enough_bytes(networks, chosen, each)) >> 20 << 20))
+            enough = format_size(_enough_bytes(networks, chosen, each, memory_bytes, reserved))
             reason = f"policy {chosen.name} needs {enough} for it, and memory is {format_size(memory_bytes)}"
             raise UsageError(f"network {each}", reason, "give more memory, or another policy")
     return planner
@@ -282,13 +283,23 @@ def _planner_within(networks: Mapping[str, Network], chosen: _ChosenPolicy, avai
     return Planner(networks, *chosen[:2], Budget(available_bytes - spare_bytes), *chosen[2:], spare_bytes)
 
 
-def _enough_bytes(networks: Mapping[str, Network], chosen: _ChosenPolicy, name: str) -> int:
-    """Return the memory that is enough for a network; a plan for more memory may need more."""
-    enough_bytes, needed_bytes = 0, 1
-    while needed_bytes > enough_bytes:
-        enough_bytes = needed_bytes
-        needed_bytes = _planner_within(networks, chosen, enough_bytes).peak_bytes([TimedAsk(name)])
-    return enough_bytes
+def _enough_bytes(
+    networks: Mapping[str, Network], chosen: _ChosenPolicy, name: str, memory_bytes: int, reserved: int
+) -> int:
+    """Return a size above `memory_bytes` that is enough for a network, of which `reserved` bytes are not for plans.
+
+    It is in whole MiB, because a rounded size would be too small. A plan for more memory may need more. Raises
+    UsageError if no size is found.
+    """
+    needed_bytes = max(memory_bytes, reserved) + 1
+    for _ in range(_MAX_TRIES):
+        enough_bytes = -(-needed_bytes >> 20 << 20)
+        planner = _planner_within(networks, chosen, enough_bytes - reserved)
+        needed_bytes = reserved + planner.peak_bytes([TimedAsk(name)])
+        if needed_bytes <= enough_bytes:
+            return enough_bytes
+    reason = "needs more memory than it is given, whatever that is"
+    raise UsageError(f"policy {chosen.name}", reason, "choose another policy")
 
 
 def _best_reader(planner: Planner, stored: Iterable[Path]) -> str:

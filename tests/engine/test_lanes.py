@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections import Counter
 from dataclasses import replace
 
 import msgspec
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_edgeload.engine.lanes import LaneResult, run
-from pytest_edgeload.planning.plan import STAGES, Budget, InvalidPlan, Plan, Task
+from pytest_edgeload.planning.plan import STAGES, Budget, Builder, InvalidPlan, Plan, Task
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Request, Workload, awaited_requests
@@ -136,6 +137,32 @@ def test_a_busy_lane_does_not_shift_the_schedule() -> None:
     assert [span.task for span in later] == [1, 2, 3]
     assert [span.ready_s for span in later] == [0.01, 0.02, 0.03]
     assert all(span.start_s >= first.end_s > 0.03 for span in later)
+
+
+def test_an_arrival_during_a_step_is_seen_after_the_next_exec() -> None:
+    """The only lane takes the execs of a step together, and stops as soon as a more urgent request has arrived."""
+    arrival_s, layers, steps = 0.2, 8, 4
+    asked = network(*[(8, 4, 4)] * layers)
+    workload = Workload("late", (Request(asked, steps=steps), Request(network(), arrival_s=arrival_s)))
+    builder = Builder(workload)
+    last = builder.add("init", 0)
+    for i in range(layers):
+        last = builder.add("load", 0, i, after=last)
+    with builder.loop(steps):
+        for i in range(layers):
+            last = during = builder.add("exec", 0, i, after=last, priority=(1.0,))
+    during -= layers // 2
+    late = builder.add("init", 1, priority=(0.0,))
+    begin_s, counts = time.perf_counter(), Counter[int]()
+
+    def call(index: int) -> None:
+        counts[index] += 1
+        if index == during and counts[index] == 2:  # in the second step
+            time.sleep(max(0.0, begin_s + arrival_s + 0.01 - time.perf_counter()))
+
+    result = run(builder.done(), CallbackPerformer(call), workload.asked, begin_s=begin_s)
+    at = next(i for i, span in enumerate(result.spans) if span.task == late)
+    assert result.spans[at - 1].start_s < arrival_s < result.spans[at].start_s
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 3])

@@ -60,6 +60,27 @@ def test_freed_memory_is_returned_if_memory_is_short() -> None:
     assert due == {None: [], 17 * mib: [], 16 * mib: [4]}
 
 
+def test_copies_of_weights_stay_until_their_exec_ends() -> None:
+    """Copies that another lane's exec makes now cannot be returned to the system, unlike those of execs that ended."""
+    mib = 1 << 20
+    asked = network((4 * mib, mib, mib), input_bytes=mib, kinds=["conv2d"])
+    chain = [Task("load", 0, 0), Task("init", 0), Task("init", 1)]
+    ledger = Ledger([asked, asked], memory_bytes=12 * mib)
+    for task in chain:
+        assert not ledger.begin(task)
+        ledger.end(task)
+    executing = [Task("exec", r, 0, weights_of=0) for r in range(2)]
+    assert not ledger.begin(executing[0])
+    assert not ledger.begin(executing[1])  # there is nothing to return
+    assert ledger.heap_bytes == 2 * mib + 2 * 8 * mib
+    ledger.end(executing[0])
+    assert ledger.begin(Task("load", 1, 0))
+    assert ledger.heap_bytes == 2 * mib + 8 * mib
+    ledger.discard(1)  # its exec has failed
+    assert ledger.begin(Task("init", 1))
+    assert ledger.heap_bytes == 2 * mib
+
+
 def test_lanes_do_not_lose_bytes() -> None:
     """Bytes that several lanes hold at the same time all count."""
     lanes, turns = 4, 3000

@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from pytest_edgeload.engine.lanes import run
-from pytest_edgeload.engine.perform import Performer
+from pytest_edgeload.engine.network import OpenNetwork
+from pytest_edgeload.engine.perform import OpenRequest, Performer
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
+from pytest_edgeload.planning.plan import Task
 from pytest_edgeload.planning.simulate import peak_bytes, simulate
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Request, Workload
@@ -64,6 +66,24 @@ def tidy() -> None:
     """Return the memory that malloc keeps to the system now; else the end of a request would do so during a test."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
+
+
+@pytest.mark.usefixtures("tidy")
+def test_adopted_weights_take_the_place_of_freed_memory(large: Path) -> None:
+    """If weights of before and the memory that malloc has kept do not fit together, malloc returns its part."""
+    load, request = Task("load", 0, 0), OpenRequest(OpenNetwork(large, "read"))
+    first = Performer([load], [request])
+    first.perform(0)
+    (tensors,) = first.release().values()
+    freed = [bytearray(100_000) for _ in range(200)]
+    last = freed.pop()  # above all others, so that malloc keeps their memory
+    del freed
+    kept_bytes = anonymous_bytes()
+    performer = Performer((), [request], memory_bytes=24 << 20, heap_bytes=20 << 20)
+    performer.adopt(load, tensors)
+    assert kept_bytes - anonymous_bytes() > 15 << 20
+    assert performer.ledger.heap_bytes == 0
+    del last
 
 
 @pytest.mark.usefixtures("tidy")

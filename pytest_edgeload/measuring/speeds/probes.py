@@ -31,6 +31,8 @@ SIZES = tuple(size << 10 for size in (64, 256, 1024, 5120, 17408))
 """The sizes of loads. The large ones end in the middle of a huge page, as the weights of layers do on average."""
 
 LANES = (1, 2, 3)
+"""Loads from the disk into resident memory are measured in so many lanes at once, and all others in one."""
+
 _KINDS = ((DIRECT, False), (THROUGH_CACHE, False), (MAPPING, False), (DIRECT, True), (THROUGH_CACHE, True))
 """The readers, each into resident memory, and into fresh memory if it takes private memory at all."""
 
@@ -73,13 +75,14 @@ class Probes:
     constraints: Constraints
 
     def reads(self, file: Path) -> tuple[ReadSpeed, ...]:
-        """Return the speeds of all readers, sizes and lanes. Raises Unsupported."""
+        """Return the speeds of all readers and sizes. Raises Unsupported."""
         found = []
         for is_cached, max_s in ((False, _READ_S), (True, _CACHED_S)):
             kinds = [(reader, is_fresh) for reader, is_fresh in _KINDS if reader != DIRECT or not is_cached]
             probes = [
                 ReadProbe(reader, size_bytes, lanes, is_cached, is_fresh)
-                for (reader, is_fresh), size_bytes, lanes in product(kinds, SIZES, LANES)
+                for (reader, is_fresh), size_bytes in product(kinds, SIZES)
+                for lanes in (LANES[:1] if is_cached or is_fresh else LANES)
             ]
             speeds = self._call(speed_probes.read_speeds, str(file), probes, max_s, files=[file])
             found += [
