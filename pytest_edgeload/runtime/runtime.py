@@ -298,7 +298,7 @@ def _enough_bytes(
         needed_bytes = reserved + planner.peak_bytes([TimedAsk(name)])
         if needed_bytes <= enough_bytes:
             return enough_bytes
-    reason = "needs more memory than it is given, whatever that is"
+    reason = "needs more memory than any amount that it is given"
     raise UsageError(f"policy {chosen.name}", reason, "choose another policy")
 
 

@@ -40,7 +40,7 @@ def test_requests_do_not_fit_without_room_for_all_copies(spare: int, *, fit: boo
     """Weights and activations of two networks fit, but copies of both need room as well."""
     asked = [TimedAsk("a"), TimedAsk("b")]
     budget = Budget(sum(each.peak_bytes for each in CONVOLUTIONS.values()))
-    assert Planner(CONVOLUTIONS, "mema", POLICIES["mema"], budget, spare_bytes=spare).fit(asked) is fit
+    assert Planner(CONVOLUTIONS, "partial", POLICIES["partial"], budget, spare_bytes=spare).fit(asked) is fit
 
 
 @pytest.mark.parametrize("policy", ["mema", "bulk", "partial", "stream"])
@@ -66,6 +66,6 @@ def test_policy_that_always_needs_more_is_refused() -> None:
     def greedy(workload: Workload, budget: Budget) -> Plan:
         return msgspec.structs.replace(linear(workload, budget), arena_bytes=budget.memory_bytes or 0)
 
-    message = "policy greedy: needs more memory than it is given, whatever that is; choose another policy"
+    message = "policy greedy: needs more memory than any amount that it is given; choose another policy"
     with pytest.raises(UsageError, match=message):
         _planner(CONVOLUTIONS, _ChosenPolicy("greedy", greedy), 100 * MIB, 0)
