@@ -150,7 +150,7 @@ def test_an_arrival_during_a_step_is_seen_after_the_next_exec() -> None:
         last = builder.add("load", 0, i, after=last)
     with builder.loop(steps):
         for i in range(layers):
-            last = during = builder.add("exec", 0, i, after=last, priority=(1.0,))
+            last = during = builder.add("exec", 0, i, after=last, lane=0, priority=(1.0,))
     during -= layers // 2
     late = builder.add("init", 1, priority=(0.0,))
     begin_s, counts = time.perf_counter(), Counter[int]()
