@@ -1,12 +1,14 @@
-"""Functions that a worker calls to measure readers and swap; see `planning.machine_speeds`. No torch."""
+"""Functions that a worker calls to measure readers, fresh memory and swap; see `planning.machine_speeds`. No torch."""
 
 from __future__ import annotations
 
 import mmap
 import os
+import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,23 +16,17 @@ from pytest_edgeload.engine.memory import allocate, arena
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.networks.tile import PAGE
 
+_FRESH_BYTES, _FRESH_ROUNDS = 128 << 20, 3  # more than a processor's cache, which would keep the zeroed pages
 _PATTERN_BYTES = 1 << 20
-_RESIDENT_BYTES = (
-    64 << 20
-)  # of a lane, more than a processor's cache; loads go to one place after the other, as in an arena
 
 
 class ReadProbe(NamedTuple):
-    """Loads of `size_bytes` by one reader in `lanes` lanes at once.
-
-    With `is_cached`, the page cache has the file. With `is_fresh`, each load allocates its memory.
-    """
+    """Loads of `size_bytes` by one reader in `lanes` lanes at once. With `is_cached`, the page cache has the file."""
 
     reader: str
     size_bytes: int
     lanes: int
-    is_cached: bool = False
-    is_fresh: bool = False
+    is_cached: bool
 
 
 def read_speeds(file: str, probes: Sequence[ReadProbe], max_s: float) -> list[float]:
@@ -41,34 +37,39 @@ def read_speeds(file: str, probes: Sequence[ReadProbe], max_s: float) -> list[fl
 def _read_speed(file: Path, probe: ReadProbe, max_s: float) -> float:
     _fill_cache(file) if probe.is_cached else _drop(file)
     per_lane_bytes = file.stat().st_size // probe.lanes // PAGE * PAGE
-    room_bytes = probe.size_bytes + PAGE
-    memories = [None if probe.is_fresh else _resident(max(room_bytes, _RESIDENT_BYTES)) for _ in range(probe.lanes)]
+    buffers = [_resident(probe.size_bytes + PAGE) for _ in range(probe.lanes)]
     reader = READERS[probe.reader](file)
-    ready, bytes_per_s = threading.Barrier(probe.lanes), [0.0] * probe.lanes
+    ready, read_bytes = threading.Barrier(probe.lanes + 1), [0] * probe.lanes
 
     def lane(i: int) -> None:
         ready.wait()
         end_s = time.perf_counter() + max_s
-        first, read_bytes, seconds, resident, place = i * per_lane_bytes, 0, 0.0, memories[i], 0
+        first = i * per_lane_bytes
         for offset in range(first, first + per_lane_bytes - probe.size_bytes + 1, probe.size_bytes):
-            into = None if resident is None else resident[place : place + room_bytes]
-            place = place + room_bytes if resident is not None and place + 2 * room_bytes <= len(resident) else 0
-            begin_s = time.perf_counter()
-            memory = reader.read(offset, probe.size_bytes, into)
-            seconds += time.perf_counter() - begin_s
-            read_bytes += probe.size_bytes
-            del memory  # which takes time that is not a load's
+            reader.read(offset, probe.size_bytes, buffers[i])
+            read_bytes[i] += probe.size_bytes
             if time.perf_counter() > end_s:
                 break
-        bytes_per_s[i] = read_bytes / seconds
 
     threads = [threading.Thread(target=lane, args=(i,)) for i in range(probe.lanes)]
     for thread in threads:
         thread.start()
+    ready.wait()
+    begin_s = time.perf_counter()
     for thread in threads:
         thread.join()
+    seconds = time.perf_counter() - begin_s
     reader.close()
-    return sum(bytes_per_s)
+    return sum(read_bytes) / seconds
+
+
+def fresh_s_per_page() -> float:
+    """Return the median seconds per page of writing to memory that was never used, allocated as weights are."""
+    seconds = []
+    for _ in range(_FRESH_ROUNDS):
+        with allocate(_FRESH_BYTES) as memory:
+            seconds.append(_timed(partial(_touch, memory)))
+    return statistics.median(seconds) * PAGE / _FRESH_BYTES
 
 
 def swap_speed(size_bytes: int) -> tuple[float, float]:

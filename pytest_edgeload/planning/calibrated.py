@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.tile import PAGE, share, span_bytes
-from pytest_edgeload.planning.machine_speeds import Contention, LayerSize, MachineSpeeds
+from pytest_edgeload.planning.machine_speeds import HUGE_BYTES, Contention, LayerSize, MachineSpeeds
 from pytest_edgeload.planning.plan import Plan, Task, WeightKey
 from pytest_edgeload.planning.reader_names import DIRECT, MAPPING, THROUGH_CACHE
-from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, RECLAIM, Work
+from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, Work
 from pytest_edgeload.planning.virtual_memory import PIECE_BYTES, Traffic, VirtualMemory
 from pytest_edgeload.workload import Workload
 
-_BESIDE_RECLAIM = 10.0  # times as long as alone: tasks that need memory while the kernel swaps out for another one
+_PART_BYTES = 64 << 20  # of a load under a limit: the kernel takes memory so far ahead of the bytes that it reads
 _PRIVATE_SHARE = 0.58  # of the resident memory of an idle worker; the rest are files that others have mapped as well
 _COLD_SHARE = 0.85  # of that private memory, what it does not need any more
 _KERNEL_BYTES = 4 << 20  # that the kernel counts against the limit as well
@@ -67,8 +67,7 @@ class CalibratedMachine:
         self._read_into_arena: set[Hashable] = set()
         self._executed: set[LayerSize] = set()
         self._exec_s: dict[tuple[int, int, bool, bool], float] = {}
-        self._reads_s: dict[tuple[int, bool, bool], float] = {}
-        self._paces: dict[tuple[int, int, int], tuple[float, float, float]] = {}
+        self._paces: dict[tuple[int, int], tuple[float, float]] = {}
         self._slowed = _slowed_beside(speeds.contention, is_arena=plan.arena_bytes > 0)
 
     @property
@@ -83,7 +82,7 @@ class CalibratedMachine:
         self.memory.write("idle", self._cold_bytes)  # only once, before the first task
         self._cold_bytes = 0
         self.memory.hold_activations(activation_bytes)
-        yield from self._moving(before)
+        yield DISK, self._moving_s(before)
         if task.layer is None:
             yield PROCESSOR, self.speeds.worker.request_s + task_s
         elif task.kind == "load":
@@ -100,16 +99,11 @@ class CalibratedMachine:
 
     # ---- time --------------------------------------------------------------------------------------------------
 
-    def paces(self, on_disk: int, on_processor: int, in_reclaim: int) -> tuple[float, float, float]:
-        """Return the paces of loads and of execs, as measured alone, with each other, and beside the other kind.
-
-        All of them need memory, so they wait for a reclaim.
-        """
-        key = on_disk, on_processor, in_reclaim
+    def paces(self, on_disk: int, on_processor: int) -> tuple[float, float]:
+        """Return the paces of loads and of execs, as measured alone, with each other, and beside the other kind."""
+        key = on_disk, on_processor
         if key not in self._paces:
-            slowed = self._loads_slowed(on_disk, on_processor), self._execs_slowed(on_disk, on_processor)
-            waiting = _BESIDE_RECLAIM if in_reclaim else 1.0
-            self._paces[key] = 1 / (slowed[0] * waiting), 1 / (slowed[1] * waiting), 1 / max(1, in_reclaim)
+            self._paces[key] = 1 / self._loads_slowed(*key), 1 / self._execs_slowed(*key)
         return self._paces[key]
 
     def _loads_slowed(self, on_disk: int, on_processor: int) -> float:
@@ -134,89 +128,87 @@ class CalibratedMachine:
             self._exec_s[key] = self.speeds.exec_s(in_step, self._setup.threads, is_first=is_first)
         return self._exec_s[key] * share(layer, task.tile)
 
-    def _reading_s(self, size_bytes: int, cached: float = 0.0, fresh: float = 0.0) -> float:
-        """Return the seconds to read weights of this size, in the form in which they are stored.
-
-        `cached` is the share of bytes in the page cache, and `fresh` the share of memory that is not resident yet.
-        """
+    def _reading_s(self, size_bytes: int, *, is_cached: bool = False) -> float:
+        """Return the seconds to read weights of this size, in the form in which they are stored."""
         if not size_bytes:
             return 0.0
         stored_bytes = round(size_bytes * self._setup.stored_share)
-        seconds = sum(
-            of_cache * of_memory * self._read_s(stored_bytes, is_cached, is_fresh)
-            for is_cached, of_cache in ((True, cached), (False, 1 - cached))
-            for is_fresh, of_memory in ((True, fresh), (False, 1 - fresh))
-            if of_cache * of_memory
-        )
+        seconds = self.speeds.read_s(self._setup.reader, stored_bytes, is_cached=is_cached)
         return seconds + (size_bytes / _RESTORED_BYTES_PER_S if self._setup.stored_share < 1 else 0.0)
 
-    def _read_s(self, stored_bytes: int, is_cached: bool, is_fresh: bool) -> float:  # noqa: FBT001
-        key = stored_bytes, is_cached, is_fresh
-        if key not in self._reads_s:
-            reader = self._setup.reader
-            self._reads_s[key] = self.speeds.read_s(reader, stored_bytes, is_cached=is_cached, is_fresh=is_fresh)
-        return self._reads_s[key]
-
-    def _moving(self, before: Traffic) -> Work:
-        """Yield the work of the traffic to and from swap since `before`."""
+    def _moving_s(self, before: Traffic) -> float:
+        """Return the seconds of the traffic to and from swap since `before`."""
         if self.memory.traffic == before:
-            return
+            return 0.0
         moved, swap = self.memory.traffic.since(before), self.speeds.swap
-        write_bytes_per_s = self.speeds.write_bytes_per_s
-        yield RECLAIM, moved.out_bytes / (swap.out_bytes_per_s if swap else write_bytes_per_s)
-        yield DISK, moved.in_bytes / (swap.in_bytes_per_s if swap else write_bytes_per_s)
+        if swap is None:
+            return (moved.out_bytes + moved.in_bytes) / self.speeds.write_bytes_per_s
+        return moved.out_bytes / swap.out_bytes_per_s + moved.in_bytes / swap.in_bytes_per_s
 
     # ---- memory ------------------------------------------------------------------------------------------------
 
     def _load(self, task: Task, i: int, read_bytes: int) -> Work:
-        """Bring the weights of a load into memory, all at once: the kernel has the reads of them all under way."""
-        worker, network, before = self.speeds.worker, self._networks[task.request], self.memory.traffic
+        """Bring the weights of a load into memory part by part, because others take and free memory meanwhile."""
+        reader, worker, network = self._setup.reader, self.speeds.worker, self._networks[task.request]
         file = (network.name, i, task.tile)
-        blocks = self._room(task, file, span_bytes(network.layers[i], task.tile), read_bytes)
-        self._blocks[task.weights] = blocks
-        room_bytes = sum(size_bytes for _, size_bytes in blocks)
-        fresh_bytes = 0 if self._setup.reader == MAPPING else room_bytes - self._resident_bytes(blocks)
-        found_bytes = self._fill(file, read_bytes, blocks, is_placed=task.place is not None)
-        yield from self._moving(before)
-        cached, fresh = found_bytes / max(1, read_bytes), fresh_bytes / max(1, room_bytes)
-        yield DISK, self._reading_s(read_bytes, cached, fresh) + worker.load_s + worker.task_s
+        parts = self._parts(task, file, span_bytes(network.layers[i], task.tile), read_bytes)
+        self._blocks[task.weights] = [block for part in parts for block in part]
+        whole_bytes = sum(size_bytes for _, size_bytes in self._blocks[task.weights])
+        has_small_pages = task.place is None and reader != MAPPING
+        small_bytes = min(read_bytes, HUGE_BYTES) if has_small_pages else 0
+        whole_s = self._reading_s(read_bytes)
+        cached_s = self._reading_s(read_bytes, is_cached=True) if reader in {MAPPING, THROUGH_CACHE} else 0.0
+        small_s = small_bytes * worker.small_page_s_per_byte
+        for n, part in enumerate(parts):
+            before = self.memory.traffic
+            share_of_load = sum(size_bytes for _, size_bytes in part) / whole_bytes if whole_bytes else 1.0
+            part_bytes = round(share_of_load * read_bytes)
+            found = self._fetch((file, n), part_bytes) / part_bytes if part_bytes else 0.0
+            fresh_bytes = 0 if reader == MAPPING else self._write(part, is_placed=task.place is not None)
+            if task.place is not None and reader == THROUGH_CACHE:
+                self._forget_repeated((file, n), part_bytes)
+            touching_s = share_of_load * small_s + fresh_bytes / PAGE * self.speeds.fresh_s_per_page
+            if reader == THROUGH_CACHE:  # the kernel reads ahead from the disk while memory is written
+                touching_s *= found
+            reading_s = share_of_load * (found * cached_s + (1 - found) * whole_s)
+            fixed_s = share_of_load * (worker.load_s + worker.task_s)
+            yield DISK, reading_s + touching_s + fixed_s + self._moving_s(before)
 
-    def _room(self, task: Task, file: Hashable, span: int, read_bytes: int) -> list[_Block]:
-        """Return the memory of a load: pieces of the arena, or all in one."""
-        if task.place is None or self._setup.reader == MAPPING:
-            return [(file if self._setup.reader == MAPPING else task.weights, read_bytes)]
-        pieces = range(task.place // PIECE_BYTES, -(-(task.place + span) // PIECE_BYTES))
-        return [(("arena", p), min(PIECE_BYTES, self._arena_bytes - p * PIECE_BYTES)) for p in pieces]
+    def _parts(self, task: Task, file: Hashable, span: int, read_bytes: int) -> list[list[_Block]]:
+        """Return the memory of a load, divided in parts: one if there is no limit."""
+        part_bytes = _PART_BYTES if self._setup.memory_bytes is not None else max(1, read_bytes, span)
+        if task.place is not None and self._setup.reader != MAPPING:
+            pieces = range(task.place // PIECE_BYTES, -(-(task.place + span) // PIECE_BYTES))
+            sizes = {p: min(PIECE_BYTES, self._arena_bytes - p * PIECE_BYTES) for p in pieces}
+            step = max(1, part_bytes // PIECE_BYTES)
+            return [[(("arena", p), sizes[p]) for p in pieces[at : at + step]] for at in range(0, len(pieces), step)]
+        key = file if self._setup.reader == MAPPING else task.weights
+        begins = range(0, read_bytes, part_bytes)
+        return [[((key, n), min(part_bytes, read_bytes - begin))] for n, begin in enumerate(begins)] or [[]]
 
-    def _resident_bytes(self, blocks: Iterable[_Block]) -> int:
-        """Return the bytes that were written before, which are in the arena."""
-        return sum(size_bytes for key, size_bytes in blocks if key in self._places)
+    def _fetch(self, file: Hashable, size_bytes: int) -> int:
+        """Read from a file; return the bytes that the page cache has."""
+        if self._setup.reader not in {MAPPING, THROUGH_CACHE}:
+            self.memory.read_past_cache(size_bytes)
+            return 0
+        before = self.memory.traffic
+        self.memory.fetch(file, size_bytes)
+        return size_bytes - self.memory.traffic.since(before).file_bytes
 
-    def _fill(self, file: Hashable, read_bytes: int, blocks: Sequence[_Block], *, is_placed: bool) -> int:
-        """Read a part of a file into memory; return the bytes that the page cache has."""
-        before, memory = self.memory.traffic, self.memory
-        if self._setup.reader == MAPPING:
-            memory.fetch(file, read_bytes)
-        elif is_placed:
-            self._fill_places(file, read_bytes, blocks)
-        elif self._setup.reader == THROUGH_CACHE:
-            memory.copy(file, blocks[0][0], read_bytes)
-        else:
-            memory.read_past_cache(read_bytes)
-            memory.write(*blocks[0])
-        return read_bytes - memory.traffic.since(before).file_bytes
+    def _write(self, part: Iterable[_Block], *, is_placed: bool) -> int:
+        """Write weights; return the bytes of memory that are written for the first time."""
+        fresh_bytes = 0
+        for key, size_bytes in part:
+            self.memory.write(key, size_bytes)
+            fresh_bytes += 0 if key in self._places else size_bytes
+            if is_placed:
+                self._places.add(key)
+        return fresh_bytes
 
-    def _fill_places(self, file: Hashable, read_bytes: int, blocks: Sequence[_Block]) -> None:
-        """Read into the arena. The page cache keeps what is read into a place only once."""
-        if self._setup.reader == THROUGH_CACHE:
-            self.memory.fetch(file, read_bytes)
-        else:
-            self.memory.read_past_cache(read_bytes)
-        for block in blocks:
-            self.memory.write(*block)
-            self._places.add(block[0])
-        if self._setup.reader == THROUGH_CACHE and file in self._read_into_arena:
-            self.memory.drop(file, read_bytes)
+    def _forget_repeated(self, file: Hashable, size_bytes: int) -> None:
+        """Drop what is read into a place from the page cache, which keeps it only once."""
+        if file in self._read_into_arena:
+            self.memory.drop(file, size_bytes)
         self._read_into_arena.add(file)
 
     def _touch(self, weights: WeightKey) -> Work:
@@ -230,8 +222,8 @@ class CalibratedMachine:
         for block in blocks:
             before = self.memory.traffic
             access(*block)
-            yield from self._moving(before)
-            yield DISK, self._reading_s(self.memory.traffic.since(before).file_bytes)
+            file_bytes = self.memory.traffic.since(before).file_bytes
+            yield DISK, self._moving_s(before) + self._reading_s(file_bytes)
 
     def _free(self, weights: WeightKey) -> int:
         """Give the memory of weights back, unless it is in the arena; return its bytes."""

@@ -30,9 +30,8 @@ _Key = TypeVar("_Key", bound=Hashable)
 class ReadSpeed(msgspec.Struct, frozen=True, omit_defaults=True):
     """The speed of loads of `size_bytes` by one reader, in `lanes` lanes at once.
 
-    `bytes_per_s` is the sum of all lanes. With `is_cached`, the page cache has the bytes: `read` copies them, and
-    `mmap` only maps their pages. Without it, they come from the disk. With `is_fresh`, each load allocates its memory;
-    otherwise it is resident already.
+    `bytes_per_s` is the sum of all lanes, into memory that is resident already. With `is_cached`, the page cache has
+    the bytes: `read` copies them, and `mmap` only maps their pages. Without it, they come from the disk.
     """
 
     reader: str
@@ -40,7 +39,6 @@ class ReadSpeed(msgspec.Struct, frozen=True, omit_defaults=True):
     lanes: int
     bytes_per_s: float
     is_cached: bool = False
-    is_fresh: bool = False
 
 
 class SwapSpeed(msgspec.Struct, frozen=True):
@@ -123,11 +121,16 @@ class Contention(msgspec.Struct, frozen=True):
     computing_beside_arena_reading: float = 1.0
 
 
+HUGE_BYTES = 2 << 20
+"""Bytes of a huge page."""
+
+
 class WorkerCost(msgspec.Struct, frozen=True):
     """The cost of a worker besides its loads and executions.
 
     `start_s` is the time until it is ready for its first task. `task_s` is the time between two tasks of a lane, and
-    `request_s` that of an init, which reads the inputs. `load_s` is the time of a load besides reading its bytes.
+    `request_s` that of an init, which reads the inputs. `load_s` is the time of a load besides reading its bytes, and
+    `small_page_s_per_byte` that of each of its first bytes, up to `HUGE_BYTES`: small pages are slower than huge ones.
     `idle_bytes` is the resident memory of an idle worker.
     """
 
@@ -135,14 +138,18 @@ class WorkerCost(msgspec.Struct, frozen=True):
     task_s: Duration = 1e-4
     request_s: Duration = 1e-3
     load_s: Duration = 0.0
+    small_page_s_per_byte: float = 0.0
     idle_bytes: Count = 200 << 20
 
 
 class MachineSpeeds(msgspec.Struct, frozen=True, dict=True):
     """The speeds of a machine, or of a device that is emulated on it.
 
-    `reads` has a row for each reader, size and number of lanes. `free_s_per_page` is the time of giving a page back.
-    `swap` is None on machines without swap. `layers` are the measured layers, and `computing` the sums for all others.
+    `reads` has a row for each reader, size and number of lanes. `fresh_s_per_page` is the time of the first write to a
+    page of memory that was never used, allocated as weights are. A load into such memory takes it in addition,
+    with the reader `read` only for bytes in the page cache: the kernel reads others ahead meanwhile.
+    `free_s_per_page` is the time of giving a page back. `swap` is None on machines without swap. `layers` are the
+    measured layers, and `computing` the sums for all others.
     """
 
     reads: tuple[ReadSpeed, ...] = (
@@ -154,32 +161,28 @@ class MachineSpeeds(msgspec.Struct, frozen=True, dict=True):
     )
     write_bytes_per_s: float = _NOMINAL.read_bytes_per_s
     swap: SwapSpeed | None = SwapSpeed(_NOMINAL.read_bytes_per_s, _NOMINAL.read_bytes_per_s)
+    fresh_s_per_page: Duration = 0.0
     free_s_per_page: Duration = 0.0
     layers: tuple[LayerTime, ...] = ()
     computing: tuple[ComputeSpeed, ...] = (ComputeSpeed("", 1, 0.0, 1 / _NOMINAL.flops_per_s, 0.0, 0.0),)
     contention: Contention = Contention()
     worker: WorkerCost = WorkerCost()
 
-    def read_s(
-        self, reader: str, size_bytes: int, lanes: int = 1, *, is_cached: bool = False, is_fresh: bool = False
-    ) -> float:
+    def read_s(self, reader: str, size_bytes: int, lanes: int = 1, *, is_cached: bool = False) -> float:
         """Return the seconds of one load of `size_bytes` by `reader` while `lanes` lanes load, each as much.
 
         The time between two measured sizes lies on a line; beyond them the speed of the nearest one counts. More lanes
         than were measured share the speed of the most. With `is_cached`, the page cache has the bytes; `direct` finds
-        nothing there. With `is_fresh`, the load allocates its memory.
+        nothing there.
         """
-        kinds = ((reader, is_cached, is_fresh), (reader, is_cached, False), (reader, False, is_fresh))
-        found = next((self._curves[kind] for kind in kinds if kind in self._curves), None)
-        curves = found or self._curves.get((reader, False, False)) or self._curves["", False, False]
+        curves = self._curves.get((reader, is_cached)) or self._curves.get((reader, False)) or self._curves["", False]
         measured = max((each for each in curves if each <= lanes), default=min(curves))
         seconds = _on_curve(curves[measured], size_bytes)
         return seconds * max(1.0, lanes / measured)
 
     def lanes_slowed(self, reader: str, lanes: int) -> float:
         """Return how many times as long a load takes in so many lanes at once: the median over sizes, at least 1."""
-        rows = [row for row in self.reads if row.reader == reader and not row.is_cached and not row.is_fresh]
-        sizes = {row.size_bytes for row in rows} or {1 << 20}
+        sizes = {row.size_bytes for row in self.reads if row.reader == reader and not row.is_cached} or {1 << 20}
         return max(
             1.0, statistics.median(self.read_s(reader, size, lanes) / self.read_s(reader, size) for size in sizes)
         )
@@ -219,20 +222,17 @@ class MachineSpeeds(msgspec.Struct, frozen=True, dict=True):
         )
 
     @cached_property
-    def _curves(self) -> Mapping[tuple[str, bool, bool], Mapping[int, list[tuple[int, float]]]]:
-        """The sizes and times of loads, by reader, cache and memory, and then by lanes.
-
-        The name "" has the first reader's.
-        """
-        curves: dict[tuple[str, bool, bool], dict[int, list[tuple[int, float]]]] = {}
+    def _curves(self) -> Mapping[tuple[str, bool], Mapping[int, list[tuple[int, float]]]]:
+        """The sizes and times of loads, by reader and cache and then by lanes; the name "" has the first reader's."""
+        curves: dict[tuple[str, bool], dict[int, list[tuple[int, float]]]] = {}
         for row in self.reads:
-            points = curves.setdefault((row.reader, row.is_cached, row.is_fresh), {}).setdefault(row.lanes, [])
+            points = curves.setdefault((row.reader, row.is_cached), {}).setdefault(row.lanes, [])
             points.append((row.size_bytes, row.size_bytes * row.lanes / row.bytes_per_s))
         for by_lanes in curves.values():
             for points in by_lanes.values():
                 points.sort()
         nominal = {1: [(1 << 20, (1 << 20) / _NOMINAL.read_bytes_per_s)]}
-        return {("", False, False): next(iter(curves.values()), nominal), **curves}
+        return {("", False): next(iter(curves.values()), nominal), **curves}
 
     @cached_property
     def _layers(self) -> Mapping[LayerSize, Mapping[int, LayerTime]]:

@@ -63,18 +63,9 @@ class VirtualMemory:
     def write(self, key: Hashable, size_bytes: int) -> None:
         """Write all of the memory `key`, which becomes resident; what was swapped out is read first."""
         for piece, piece_bytes in self._pieces(key, size_bytes):
-            self._write(piece, piece_bytes)
-
-    def copy(self, file: Hashable, key: Hashable, size_bytes: int) -> None:
-        """Read a file through the page cache into the memory `key`, piece by piece.
-
-        The memory of a piece may take the place of later pieces in the cache.
-        """
-        for cached, (piece, piece_bytes) in zip(
-            self._pieces(file, size_bytes), self._pieces(key, size_bytes), strict=True
-        ):
-            self._fetch(*cached)
-            self._write(piece, piece_bytes)
+            self._use(piece, piece_bytes)
+            if self._copied:
+                self._in_swap_bytes -= self._copied.pop(piece, 0)
 
     def read(self, key: Hashable, size_bytes: int) -> None:
         """Read all of the memory `key`, which was written before."""
@@ -102,11 +93,6 @@ class VirtualMemory:
         self._held_bytes += more_bytes
         self._count_private()
 
-    def _write(self, piece: _PieceKey, size_bytes: int) -> None:
-        self._use(piece, size_bytes)
-        if self._copied:
-            self._in_swap_bytes -= self._copied.pop(piece, 0)
-
     def _use(self, piece: _PieceKey, size_bytes: int) -> None:
         """Make a piece of private memory resident, and the most recently used one."""
         if piece in self._private:
@@ -129,19 +115,16 @@ class VirtualMemory:
     def fetch(self, key: Hashable, size_bytes: int) -> None:
         """Let the page cache have these bytes of a file, and read those that it has not."""
         for piece, piece_bytes in self._pieces(key, size_bytes):
-            self._fetch(piece, piece_bytes)
-
-    def _fetch(self, piece: _PieceKey, size_bytes: int) -> None:
-        if piece in self._cached:
-            self._cached.move_to_end(piece)
-            return
-        self._make_room(size_bytes)
-        self._cached[piece] = size_bytes
-        self._held_bytes += size_bytes
-        self._cached_bytes += size_bytes
-        self._file_bytes += size_bytes
-        self.peak_held_bytes = max(self.peak_held_bytes, self._held_bytes)
-        self.peak_cached_bytes = max(self.peak_cached_bytes, self._cached_bytes)
+            if piece in self._cached:
+                self._cached.move_to_end(piece)
+                continue
+            self._make_room(piece_bytes)
+            self._cached[piece] = piece_bytes
+            self._held_bytes += piece_bytes
+            self._cached_bytes += piece_bytes
+            self._file_bytes += piece_bytes
+            self.peak_held_bytes = max(self.peak_held_bytes, self._held_bytes)
+            self.peak_cached_bytes = max(self.peak_cached_bytes, self._cached_bytes)
 
     def read_past_cache(self, size_bytes: int) -> None:
         """Count bytes that are read from a file without the page cache."""

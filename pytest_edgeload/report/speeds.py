@@ -8,7 +8,8 @@ import msgspec
 from tabulate import tabulate
 
 from pytest_edgeload.base.units import format_duration, format_size
-from pytest_edgeload.planning.machine_speeds import LayerTime, MachineSpeeds, ReadSpeed
+from pytest_edgeload.networks.tile import PAGE
+from pytest_edgeload.planning.machine_speeds import LayerTime, MachineSpeeds
 from pytest_edgeload.report.stored import age
 from pytest_edgeload.results.stored_speeds import SpeedsOrigin, StoredSpeeds
 
@@ -45,17 +46,17 @@ def _reads(speeds: MachineSpeeds) -> str:
     """Return a table of the readers: rates by the size of a load, alone and with the most lanes."""
     sizes = sorted({row.size_bytes for row in speeds.reads})
     lanes = max((row.lanes for row in speeds.reads), default=1)
-    rates = {(_reader(row), row.lanes, row.size_bytes): row.bytes_per_s for row in speeds.reads}
-    readers = dict.fromkeys(_reader(row) for row in speeds.reads)
+    rates = {(row.reader, row.is_cached, row.lanes, row.size_bytes): row.bytes_per_s for row in speeds.reads}
+    readers = dict.fromkeys((row.reader, row.is_cached) for row in speeds.reads)
     counts = [1, lanes] if lanes > 1 else [1]
     columns = [(count, size) for count in counts for size in (sizes if count == 1 else sizes[-1:])]
-    rows = [[reader] + [_rate(rates.get((reader, count, size))) for count, size in columns] for reader in readers]
+    rows = [
+        [f"{reader}, cached" if is_cached else reader]
+        + [_rate(rates.get((reader, is_cached, count, size))) for count, size in columns]
+        for reader, is_cached in readers
+    ]
     heads = [format_size(size) + ("" if count == 1 else f", {count} lanes") for count, size in columns]
     return _table(rows, ["reader", *heads])
-
-
-def _reader(row: ReadSpeed) -> str:
-    return row.reader + (", cached" if row.is_cached else "") + (", fresh memory" if row.is_fresh else "")
 
 
 def _layers(times: Iterable[LayerTime]) -> str:
@@ -86,6 +87,7 @@ def _figures(speeds: MachineSpeeds) -> str:
         "writes": _rate(speeds.write_bytes_per_s),
         "swap out": "not measured" if swap is None else _rate(swap.out_bytes_per_s),
         "swap in": "not measured" if swap is None else _rate(swap.in_bytes_per_s),
+        "first write to memory": _rate(PAGE / speeds.fresh_s_per_page if speeds.fresh_s_per_page else None),
         "reading during computing": f"{factors.reading_beside_computing:.2f} times as long",
         "computing during reading": f"{factors.computing_beside_reading:.2f} times as long",
         "reading into the arena during computing": f"{factors.arena_reading_beside_computing:.2f} times as long",

@@ -18,8 +18,6 @@ READS = MachineSpeeds(
         ReadSpeed("direct", 1_000_000, 2, 1.6e9),
         ReadSpeed("read", 1_000_000, 1, 5e8),
         ReadSpeed("read", 1_000_000, 1, 5e9, is_cached=True),
-        ReadSpeed("direct", 1_000_000, 1, 2.5e8, is_fresh=True),
-        ReadSpeed("read", 1_000_000, 1, 1e9, is_cached=True, is_fresh=True),
     )
 )
 
@@ -51,14 +49,6 @@ def test_cached_bytes_have_a_speed_of_their_own() -> None:
     """The reader `direct` has none, because it reads past the page cache."""
     assert READS.read_s("read", 1_000_000, is_cached=True) == pytest.approx(0.0002)
     assert READS.read_s("direct", 1_000_000, is_cached=True) == READS.read_s("direct", 1_000_000)
-
-
-def test_fresh_memory_has_a_speed_of_its_own() -> None:
-    """A kind that was not measured has the speed of the same bytes in resident memory."""
-    assert READS.read_s("direct", 1_000_000, is_fresh=True) == pytest.approx(0.004)
-    assert READS.read_s("direct", 1_000_000, is_cached=True, is_fresh=True) == pytest.approx(0.004)
-    assert READS.read_s("read", 1_000_000, is_cached=True, is_fresh=True) == pytest.approx(0.001)
-    assert READS.read_s("read", 1_000_000, is_fresh=True) == READS.read_s("read", 1_000_000)
 
 
 def test_reader_that_was_not_measured_reads_as_the_first_one() -> None:

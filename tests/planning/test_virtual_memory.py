@@ -77,15 +77,6 @@ def test_page_cache_goes_before_private_memory() -> None:
     assert memory.traffic.file_bytes == 120 * MIB
 
 
-def test_a_copy_takes_the_place_of_its_own_later_pieces() -> None:
-    """Of a file alone in the cache, the memory of the first pieces drops pieces that are copied later."""
-    memory = VirtualMemory(100 * MIB, None)
-    memory.fetch("file", 80 * MIB)
-    memory.copy("file", "weights", 80 * MIB)
-    assert 80 * MIB < memory.traffic.file_bytes < 160 * MIB
-    assert memory.traffic.out_bytes == 0
-
-
 def test_dropped_bytes_of_a_file_are_read_again() -> None:
     """Bytes in the cache are found, and others are not."""
     memory = VirtualMemory(None, None)

@@ -19,7 +19,6 @@ SPEEDS = MachineSpeeds(
         ReadSpeed("direct", 4 << 20, 1, 2 << 30),
         ReadSpeed("direct", 4 << 20, 2, 3 << 30),
         ReadSpeed("read", 1 << 20, 1, 5 << 30, is_cached=True),
-        ReadSpeed("read", 1 << 20, 1, 4 << 30, is_cached=True, is_fresh=True),
     ),
     swap=None,
     layers=(LayerTime(LINEAR, 1, 0.3, 0.2), LayerTime(LINEAR, 2, 0.3, 0.1), LayerTime(EMBEDDING, 1, 0.3, 0.002)),
@@ -39,7 +38,6 @@ def test_tables_show_readers_and_layers(tmp_path: Path) -> None:
     assert ["reader", "1M", "4M", "4M, 2 lanes"] in found
     assert ["direct", "1G/s", "2G/s", "3G/s"] in found
     assert ["read, cached", "5G/s"] in found
-    assert ["read, cached, fresh memory", "4G/s"] in found
     assert ["kind of layer", "measured", "1 thread", "2 threads"] in found
     assert ["linear", "1", "10.0 GFLOP/s", "20.0 GFLOP/s"] in found
     assert ["embedding", "1", "2ms each"] in found

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from pytest_edgeload.planning.machine_speeds import ComputeSpeed, LayerSize, LayerTime
+from pytest_edgeload.planning.machine_speeds import HUGE_BYTES, ComputeSpeed, LayerSize, LayerTime
 
 _MIN_LAYERS = 3  # of a kind, for a sum of its own
 _ROUNDS = 500  # of the fit; it converges in far fewer
@@ -58,6 +58,17 @@ def _fitted_of_kind(kind: str, common: ComputeSpeed, times: Sequence[LayerTime])
 
 def _extra_s(times: Sequence[LayerTime]) -> float:
     return statistics.median(max(0.0, time.first_s - time.later_s) for time in times)
+
+
+def load_costs(loads: Iterable[tuple[int, float]], read_s: Callable[[int], float]) -> tuple[float, float]:
+    """Return the seconds of a load, and of each of its first bytes up to `HUGE_BYTES`, besides reading.
+
+    `loads` are bytes and seconds, and `read_s` returns the seconds of reading so many bytes.
+    """
+    rests = [(size_bytes, max(0.0, seconds - read_s(size_bytes)), seconds) for size_bytes, seconds in loads]
+    rows = [[1 / seconds, min(size_bytes, HUGE_BYTES) / seconds] for size_bytes, _, seconds in rests]
+    per_load_s, per_byte_s = least_squares(rows, [rest_s / seconds for _, rest_s, seconds in rests])
+    return per_load_s, per_byte_s
 
 
 def least_squares(rows: Sequence[Sequence[float]], values: Sequence[float]) -> list[float]:

@@ -16,7 +16,7 @@ from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.measuring.calibration import measure_idle_bytes
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.measuring.speeds.contention import REQUESTS, contention_of, contention_plan
-from pytest_edgeload.measuring.speeds.fit import compute_speeds, merged
+from pytest_edgeload.measuring.speeds.fit import compute_speeds, load_costs, merged
 from pytest_edgeload.measuring.speeds.probes import Probes, scratch_file
 from pytest_edgeload.measuring.speeds.runs import READER, PlanRuns
 from pytest_edgeload.measuring.speeds.store import operator_threads
@@ -37,7 +37,6 @@ COMPUTING = ("cpus", "cores", "threads")
 
 _FACTORY = "pytest_edgeload.exporting.sample_layers:sample_layers"
 _REQUESTS, _MAX_STEPS = 5, 3
-_MAX_SMALL_BYTES = 1 << 20  # of loads that show the cost of a load; of others, reading takes nearly all of the time
 _CONTENTION_RUNS = 3  # of the sample
 _MAX_REQUEST_S = 1.0  # with reading, of a network whose contention is measured
 
@@ -83,6 +82,7 @@ def measure_speeds(tools: SpeedTools, networks: Sequence[str], constraints: Cons
     show("readers")
     with scratch_file(tools.folder / "scratch") as scratch:
         reads = probes.reads(scratch.path)
+    fresh_s = probes.fresh_s_per_page()
     show("swap")
     swap, remarks = _swap(probes)
     linear = [_linear(runs, name, threads, show) for name in names for threads in thread_counts]
@@ -92,25 +92,25 @@ def measure_speeds(tools: SpeedTools, networks: Sequence[str], constraints: Cons
         reads=reads,
         write_bytes_per_s=scratch.write_bytes_per_s,
         swap=swap,
+        fresh_s_per_page=fresh_s,
         free_s_per_page=PAGE * statistics.median(run.free_s_per_byte() for run in linear),
         layers=times,
         computing=compute_speeds(times),
         contention=_contention(runs, [SAMPLE_LAYERS, *_quick(linear)], thread_counts[-1]),
         worker=_worker(linear, idle_bytes),
     )
-    return MeasuredSpeeds(_with_load_cost(speeds, linear).held_to(constraints), remarks)
+    return MeasuredSpeeds(_with_load_costs(speeds, linear).held_to(constraints), remarks)
 
 
-def _with_load_cost(speeds: MachineSpeeds, runs: Sequence[TimedPlan]) -> MachineSpeeds:
-    """Return the speeds with the cost of a load besides reading its bytes, from the loads of `runs`."""
-    rests_s = [
-        seconds - speeds.read_s(READER, size_bytes, is_fresh=True)
-        for run in runs
-        for size_bytes, seconds in run.loads()
-        if size_bytes < _MAX_SMALL_BYTES
-    ]
-    load_s = max(0.0, statistics.median(rests_s)) if rests_s else 0.0
-    return msgspec.structs.replace(speeds, worker=msgspec.structs.replace(speeds.worker, load_s=load_s))
+def _with_load_costs(speeds: MachineSpeeds, runs: Sequence[TimedPlan]) -> MachineSpeeds:
+    """Return the speeds with the costs of a load besides reading and touching its bytes, from the loads of `runs`."""
+    fresh_s_per_byte = speeds.fresh_s_per_page / PAGE
+    load_s, small_s_per_byte = load_costs(
+        (load for run in runs for load in run.loads()),
+        lambda size_bytes: speeds.read_s(READER, size_bytes) + fresh_s_per_byte * size_bytes,
+    )
+    worker = msgspec.structs.replace(speeds.worker, load_s=load_s, small_page_s_per_byte=small_s_per_byte)
+    return msgspec.structs.replace(speeds, worker=worker)
 
 
 def _swap(probes: Probes) -> tuple[SwapSpeed | None, tuple[str, ...]]:

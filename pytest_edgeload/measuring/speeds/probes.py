@@ -21,20 +21,13 @@ from pytest_edgeload.engine.speed_probes import ReadProbe
 from pytest_edgeload.measuring.calibration import measure_idle_call_bytes
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.planning.machine_speeds import ReadSpeed, SwapSpeed
-from pytest_edgeload.planning.reader_names import DIRECT, MAPPING, THROUGH_CACHE
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.launch import Calling, launch_call
 
 _FREE = Constraints()
 
-SIZES = tuple(size << 10 for size in (64, 256, 1024, 5120, 17408))
-"""The sizes of loads. The large ones end in the middle of a huge page, as the weights of layers do on average."""
-
+SIZES = tuple(size << 10 for size in (64, 256, 1024, 4096, 16384))
 LANES = (1, 2, 3)
-"""Loads from the disk into resident memory are measured in so many lanes at once, and all others in one."""
-
-_KINDS = ((DIRECT, False), (THROUGH_CACHE, False), (MAPPING, False), (DIRECT, True), (THROUGH_CACHE, True))
-"""The readers, each into resident memory, and into fresh memory if it takes private memory at all."""
 
 _MAX_FILE_BYTES, _MIN_FILE_BYTES = 512 << 20, 64 << 20  # a slow disk gets a smaller file
 _PIECE_BYTES = 4 << 20
@@ -75,21 +68,21 @@ class Probes:
     constraints: Constraints
 
     def reads(self, file: Path) -> tuple[ReadSpeed, ...]:
-        """Return the speeds of all readers and sizes. Raises Unsupported."""
+        """Return the speeds of all readers, sizes and lanes. Raises Unsupported."""
+        cold = [ReadProbe(*each, is_cached=False) for each in product(("direct", "read", "mmap"), SIZES, LANES)]
+        cached = [ReadProbe(*each, is_cached=True) for each in product(("read", "mmap"), SIZES, LANES)]
         found = []
-        for is_cached, max_s in ((False, _READ_S), (True, _CACHED_S)):
-            kinds = [(reader, is_fresh) for reader, is_fresh in _KINDS if reader != DIRECT or not is_cached]
-            probes = [
-                ReadProbe(reader, size_bytes, lanes, is_cached, is_fresh)
-                for (reader, is_fresh), size_bytes in product(kinds, SIZES)
-                for lanes in (LANES[:1] if is_cached or is_fresh else LANES)
-            ]
+        for probes, max_s in ((cold, _READ_S), (cached, _CACHED_S)):
             speeds = self._call(speed_probes.read_speeds, str(file), probes, max_s, files=[file])
             found += [
-                ReadSpeed(probe.reader, probe.size_bytes, probe.lanes, bytes_per_s, probe.is_cached, probe.is_fresh)
+                ReadSpeed(probe.reader, probe.size_bytes, probe.lanes, bytes_per_s, probe.is_cached)
                 for probe, bytes_per_s in zip(probes, speeds, strict=True)
             ]
         return tuple(found)
+
+    def fresh_s_per_page(self) -> float:
+        """Return the seconds of the first write to a page. Raises Unsupported."""
+        return float(self._call(speed_probes.fresh_s_per_page))
 
     def swap(self) -> SwapSpeed:
         """Return the speed of swap. Raises Unsupported if there is no swap, or no limit that makes a worker use it."""

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.measuring.speeds.fit import compute_speeds, least_squares, merged
-from pytest_edgeload.planning.machine_speeds import ComputeSpeed, LayerSize, LayerTime
+from pytest_edgeload.measuring.speeds.fit import compute_speeds, least_squares, load_costs, merged
+from pytest_edgeload.planning.machine_speeds import HUGE_BYTES, ComputeSpeed, LayerSize, LayerTime
 
 TRUE = ComputeSpeed("linear", 1, 1e-4, 1e-10, 1e-9, 0.0, first_s=0.5)
 SIZES = [LayerSize("linear", ops, 10**8 * i, 10**6 * (i % 4 + 1), 10**5) for i, ops in enumerate((1, 2, 5, 3, 9, 4))]
@@ -54,3 +54,12 @@ def test_a_kind_has_the_time_for_a_byte_of_weights_that_all_kinds_have() -> None
     speeds = {speed.kind: speed for speed in compute_speeds(times)}
     assert speeds["conv2d"].s_per_weight_byte == speeds[""].s_per_weight_byte
     assert speeds["conv2d"].seconds(LayerSize("conv2d", 0, 0, 10**8, 0)) == pytest.approx(1e-2, rel=0.1)
+
+
+@given(st.floats(1e-5, 1e-3), st.floats(1e-11, 1e-9))
+def test_the_costs_of_loads_are_found(per_load_s: float, per_byte_s: float) -> None:
+    """Loads of several sizes take their reading, a fixed time, and a time for each byte up to that of a huge page."""
+    sizes = (10_000, 100_000, 10**6, 10**7, 10**8)
+    loads = [(n, 1e-9 * n + per_load_s + per_byte_s * min(n, HUGE_BYTES)) for n in sizes]
+    found = load_costs(loads, lambda n: 1e-9 * n)
+    assert found == pytest.approx((per_load_s, per_byte_s), rel=0.01)
