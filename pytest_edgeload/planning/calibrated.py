@@ -16,7 +16,7 @@ from pytest_edgeload.workload import Workload
 
 _PART_BYTES = 64 << 20  # of a load under a limit: the kernel takes memory so far ahead of the bytes that it reads
 _PRIVATE_SHARE = 0.58  # of the resident memory of an idle worker; the rest are files that others have mapped as well
-_COLD_SHARE = 0.85  # of that private memory, what it does not need any more
+_COLD_SHARE = 0.85  # of that private memory, which it no longer needs
 _KERNEL_BYTES = 4 << 20  # that the kernel counts against the limit as well
 _SCRATCH_BYTES, _CONVOLUTION_SCRATCH_BYTES = 8 << 20, 16 << 20  # of the operators, besides activations
 _BYTES_PER_CONVOLUTION = 400 << 10  # in addition, for each size of a convolution
@@ -206,7 +206,7 @@ class CalibratedMachine:
         return fresh_bytes
 
     def _forget_repeated(self, file: Hashable, size_bytes: int) -> None:
-        """Drop what is read into a place from the page cache, which keeps it only once."""
+        """Drop a file that is read into a place from the page cache, which keeps it only once."""
         if file in self._read_into_arena:
             self.memory.drop(file, size_bytes)
         self._read_into_arena.add(file)

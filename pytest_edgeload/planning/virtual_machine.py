@@ -16,7 +16,7 @@ DISK: Final = 0
 PROCESSOR: Final = 1
 
 Work = Iterable[tuple[Resource, float]]
-"""The work of a task, one part after the other: what it occupies, and for how many seconds if nothing else runs.
+"""The work of a task, one part after the other: each a resource, and the seconds for which it is needed alone.
 
 The next part is asked for when the one before has ended, so it may depend on everything that has happened until then.
 """

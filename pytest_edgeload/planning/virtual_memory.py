@@ -61,7 +61,7 @@ class VirtualMemory:
     # ---- private memory ----------------------------------------------------------------------------------------
 
     def write(self, key: Hashable, size_bytes: int) -> None:
-        """Write all of the memory `key`, which becomes resident; what was swapped out is read first."""
+        """Write all of the memory `key`, which becomes resident; pieces in swap are read first."""
         for piece, piece_bytes in self._pieces(key, size_bytes):
             self._use(piece, piece_bytes)
             if self._copied:

@@ -33,7 +33,7 @@ _MAX_FILE_BYTES, _MIN_FILE_BYTES = 512 << 20, 64 << 20  # a slow disk gets a sma
 _PIECE_BYTES = 4 << 20
 _MAX_WRITE_S = 5.0
 _READ_S, _CACHED_S = 0.15, 0.05  # of one probe
-_ROOM_BYTES, _SWAPPED_BYTES = 64 << 20, 320 << 20  # of the worker that swaps: what its limit leaves, and what it writes
+_ROOM_BYTES, _SWAPPED_BYTES = 64 << 20, 320 << 20  # of the worker that swaps: its room, and the bytes that it writes
 
 
 class ScratchFile(NamedTuple):
