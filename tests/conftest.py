@@ -30,9 +30,12 @@ _TESTS = "tests-"  # of folders; tests look for names of the plugin's own prefix
 _SLOWEST_FIRST = ("uml", "docs", "hosts", "peers", "plugin", "faults", "cli", "suites", "accuracy", "sandbox")
 
 
-# A shell makes its background processes ignore Ctrl-C and children inherit this, but some tests send Ctrl-C to theirs.
+# A shell makes its background processes ignore Ctrl-C, `nohup` makes its own ignore the end of a terminal, and children
+# inherit this, but some tests send both to theirs.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_sessionstart() -> None:
