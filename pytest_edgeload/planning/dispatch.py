@@ -9,7 +9,8 @@ from pytest_edgeload.planning.arrivals import Arrivals, Queues, TimedRequest
 from pytest_edgeload.planning.open_tasks import OpenTasks
 from pytest_edgeload.planning.plan import Plan, StepLoop, Task
 from pytest_edgeload.planning.progress import RequestState, TaskState, WeightState
-from pytest_edgeload.planning.ready import Choice, Rank, ReadyClass, ReadyTasks
+from pytest_edgeload.planning.ranks import rank_at
+from pytest_edgeload.planning.ready import Choice, ReadyClass, ReadyTasks
 from pytest_edgeload.planning.urgency import Urgency
 from pytest_edgeload.workload import awaited_requests
 
@@ -279,32 +280,7 @@ class Dispatcher:
         free_bytes = math.inf
         if self._memory_bytes is not None and self._reservations:
             free_bytes = self._memory_bytes - self._reserved_bytes
-        return self._ready.choose(lane, free_bytes, self._rank(now_s))
-
-    def _rank(self, now_s: float) -> Rank | None:
-        """Return the ranks of tasks at this time; None if all have the same one."""
-        if self._order in {"created", "ready"}:
-            return None
-        rank = self._by_deadline if self._order == "deadline" else self._by_response_ratio
-        return lambda index: rank(self._tasks[index], now_s)
-
-    def _by_deadline(self, state: TaskState, now_s: float) -> tuple[float, float]:
-        """Return the rank by deadline, see `planning.urgency`; frees go first, because others may wait for memory."""
-        if state.task.kind == "free":
-            return -1.0, 0.0
-        request = state.request
-        arrived_s = request.arrived_s or 0.0
-        turn_s = arrived_s if request.turn_s is None else request.turn_s
-        return self._urgency.rank(request.index, request.deadline_s, arrived_s, turn_s, now_s)
-
-    def _by_response_ratio(self, state: TaskState, now_s: float) -> tuple[float, float]:
-        """Return the rank by response ratio; of equal ratios, the shorter request goes first.
-
-        The same order holds a moment later: requests that arrived together keep their order at any time.
-        """
-        service_s = state.request.service_s
-        waited_s = now_s - (state.request.arrived_s or 0.0)
-        return -(1 + waited_s / service_s) if service_s > 0 else -math.inf, service_s
+        return self._ready.choose(lane, free_bytes, rank_at(now_s, self._order, self._tasks, self._urgency))
 
     def _finish(self, states: Sequence[TaskState], now_s: float) -> None:
         """Count the step of each task as ended, and all tasks that thereby end without being run."""
