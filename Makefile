@@ -76,17 +76,24 @@ $(LOWEST)/venv/ready: constraints-lowest.txt ## needs no wheel, so both can be b
 	$(LOWEST)/venv/bin/python -m pip install --quiet --requirement constraints-lowest.txt
 	touch $@
 
-# The tests that depend on other packages: pytest and xdist, msgspec and numpy, plotly, jinja2 and tabulate, yaml,
-# hypothesis, cloudpickle, the peers, and sessions on hosts. Three of these sessions use all that we have of execnet and
-# xdist. The browser's version does not matter.
-ON_HOSTS = $(addprefix tests/hosts/test_sessions_on_hosts.py::, test_suite_comes_home_as_one_table \
+# What this must show: each package works at its lowest version in each way that we use it. So a test that uses a package
+# only as others do is left out, and so are peers that need nothing but PyTorch, whose lowest version is the tested one.
+LOWEST_PEERS = $(patsubst %,'tests/peers/test_peer_programs.py::test_peers_answer_correctly_from_storage[%]', \
+	safetensors safetensors-lazy accelerate-disk onnxruntime-mmap runai-streamer fastsafetensors)
+LOWEST_SESSIONS = tests/plugin/test_calls.py::test_function_and_command_share_a_table \
+	tests/plugin/test_calls.py::test_gate_judges_programs \
+	$(addprefix tests/plugin/test_xdist.py::, test_workers_use_the_controllers_settings \
+	test_packed_measurement_is_one_string) \
+	$(addprefix tests/hosts/test_sessions_on_hosts.py::, test_suite_comes_home_as_one_table \
 	test_lost_host_loses_only_its_unfinished_tests test_equal_hosts_share_the_tests)
+LOWEST_DRAWN = $(addprefix tests/test_strategies.py::, test_plans_are_sound test_all_shapes_are_drawn \
+	test_mixes_shrink_to_one_request test_workloads_shrink_to_one_request)
 lowest: $(LOWEST)/ready
 	cd $(LOWEST)/sdist && ../venv/bin/python -m pytest $(PARALLEL) $(NO_BROWSER) \
-		tests/peers tests/results/test_bootstrap.py tests/results/test_document.py tests/results/test_record.py \
-		tests/report tests/workload/test_workload_file.py tests/test_strategies.py \
-		tests/plugin/test_options.py tests/plugin/test_items.py tests/plugin/test_calls.py tests/plugin/test_xdist.py \
-		tests/hosts/test_hosts_file.py tests/hosts/test_project_on_hosts.py tests/hosts/test_copies.py $(ON_HOSTS)
+		$(LOWEST_PEERS) $(LOWEST_SESSIONS) $(LOWEST_DRAWN) \
+		tests/results/test_bootstrap.py tests/results/test_document.py tests/results/test_record.py \
+		tests/report tests/workload/test_workload_file.py tests/plugin/test_options.py tests/plugin/test_items.py \
+		tests/hosts/test_hosts_file.py tests/hosts/test_project_on_hosts.py tests/hosts/test_copies.py
 
 accuracy: $(VENV)/ready ## the tables of docs/accuracy.md for this machine; two minutes on a quiet one
 	$(RUN) tests.accuracy.tables
