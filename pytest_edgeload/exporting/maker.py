@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import os
 import signal
 import sys
@@ -37,6 +38,8 @@ def main(parent: int) -> int:
     gc.disable()  # importing PyTorch takes seconds and leaves no garbage
     from pytest_edgeload.exporting.convert import convert_network  # noqa: PLC0415  # these import PyTorch
     from pytest_edgeload.exporting.make import make_network  # noqa: PLC0415
+
+    importlib.import_module("torch._dynamo")  # torch.export imports it at its first call
 
     gc.freeze()
     gc.enable()
