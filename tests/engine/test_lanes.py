@@ -21,7 +21,7 @@ from pytest_edgeload.workload import Condition, Request, Workload, awaited_reque
 from tests.builders import BUDGETS, network, plan_of, timed_workloads, workloads
 from tests.engine.performers import CallbackPerformer, on_one_lane
 
-PATIENCE_S = 20.0
+PATIENCE_S = 100.0
 POLICY_NAMES = st.sampled_from(sorted(POLICIES))
 
 

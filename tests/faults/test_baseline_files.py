@@ -26,7 +26,7 @@ from pytest_edgeload.workload import Mix
 from tests.plugin.sessions import Begin
 from tests.plugin.sessions import write as write_project
 
-PATIENCE_S = 20
+PATIENCE_S = 100
 CASE = Case(
     test="test_a.py::test_a",
     workload="mix",
