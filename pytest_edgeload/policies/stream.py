@@ -12,8 +12,9 @@ It wins if memory is smaller than the weights, and if several requests need the 
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from copy import deepcopy
+from functools import cache
 from itertools import chain, groupby
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ from pytest_edgeload.policies.streaming.memory import (
     room_bytes,
 )
 from pytest_edgeload.policies.streaming.streams import by_deadline, is_of_streams
-from pytest_edgeload.policies.streaming.uses import Stage, TileKey, TileUse, first_requests, serve, stages
+from pytest_edgeload.policies.streaming.uses import Stage, TileKey, TileUse, first_requests, serve_first, shared, stages
 from pytest_edgeload.workload import Workload, awaited_requests
 
 TILE_BYTES, TILES = 6 << 20, 16
@@ -89,6 +90,7 @@ def _ordered(workload: Workload, budget: Budget) -> list[TileUse]:
     do that are kept for a stage.
     """
     networks = first_requests(workload)
+    alone = cache(lambda first, max_bytes: tuple(serve_first(workload, first, max_bytes, budget.speeds)))
     known: dict[tuple[tuple[tuple[int, bool, tuple[int, ...]], ...], bool], tuple[Stage, list[TileUse]]] = {}
     loaded: dict[TileKey, int] | None = {}  # sizes by key; None as soon as they exceed the memory
     asked: set[int] = set()
@@ -96,7 +98,7 @@ def _ordered(workload: Workload, budget: Budget) -> list[TileUse]:
     for number, stage in enumerate(stages(workload)):
         kinds = tuple((networks[g[0]], networks[g[0]] in asked, _steps(workload, g)) for g in stage)
         if (kinds, loaded is None) not in known:
-            before = _Before(asked, loaded)
+            before = _Before(asked, loaded, alone)
             known[kinds, loaded is None] = stage, _best_order(workload, networks, stage, budget, before)
         like, uses = known[kinds, loaded is None]
         renumbered = dict(zip(chain.from_iterable(like), chain.from_iterable(stage), strict=True))
@@ -122,10 +124,14 @@ def _fit(sizes: Mapping[TileKey, int], uses: Sequence[TileUse], workload: Worklo
 
 
 class _Before(NamedTuple):
-    """The networks that earlier stages asked, as their first requests, and their tiles if all of them are loaded."""
+    """The networks that earlier stages asked, as their first requests, and their tiles if all of them are loaded.
+
+    `alone` returns the uses of a network for its first request, with tiles of a size at most. It cuts it only once.
+    """
 
     asked: Container[int]
     loaded: Container[TileKey] | None
+    alone: Callable[[int, int], Sequence[TileUse]]
 
 
 def _best_order(
@@ -158,7 +164,7 @@ def _candidates(
     memory_bytes = budget.memory_bytes
     is_loop = all(min(_steps(workload, group)) > 1 for group in groups)
     tile_bytes = _max_tile_bytes(budget, is_loop=is_loop)
-    chains = [[*serve(workload, networks[group[0]], group, tile_bytes, budget.speeds)] for group in groups]
+    chains = [[*shared(before.alone(networks[group[0]], tile_bytes), workload, group)] for group in groups]
     uses = [*chain.from_iterable(chains)]
     ring_bytes = AHEAD_BYTES
     if memory_bytes is not None:

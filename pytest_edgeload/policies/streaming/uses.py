@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.tile import (
@@ -103,7 +104,14 @@ def serve(
 
     All ask one network, whose first request in the workload is `first`.
     """
-    network = workload.requests[first].network
+    return shared(serve_first(workload, first, max_bytes, speeds, max_exec_s), workload, requests)
+
+
+def serve_first(
+    workload: Workload, first: int, max_bytes: int, speeds: Speeds, max_exec_s: float = math.inf
+) -> Iterator[TileUse]:
+    """Yield the tile uses that serve only the first request of a network; see `serve`."""
+    network, steps = workload.requests[first].network, workload.requests[first].steps
     for i, layer in enumerate(network.layers):
         parts = max(1, math.ceil(speeds.exec_s(layer) / max_exec_s))
         for tile in cut(network, i, max_bytes if parts == 1 else min(max_bytes, layer.weight_bytes // parts)):
@@ -111,11 +119,18 @@ def serve(
             read_s = size_bytes / speeds.read_bytes_per_s
             exec_s = speeds.exec_s(layer) * share(layer, tile)
             activations = _activations(network, i, tile, size_bytes)
-            groups = [(r,) for r in requests] if tile is REQUESTED else [requests]
-            for group in groups:
-                steps = max(workload.requests[r].steps for r in group)
-                key = (first, i, tile)
-                yield TileUse(group, key, size_bytes, read_s, exec_s * len(group), steps, 0, *activations)
+            yield TileUse((first,), (first, i, tile), size_bytes, read_s, exec_s, steps, 0, *activations)
+
+
+def shared(uses: Iterable[TileUse], workload: Workload, requests: tuple[int, ...]) -> Iterator[TileUse]:
+    """Yield the uses that serve `requests`, given those that serve only the first request of their network."""
+    steps = max(workload.requests[r].steps for r in requests)
+    for use in uses:
+        if use.has_place:
+            yield replace(use, requests=requests, exec_s=use.exec_s * len(requests), steps=steps)
+        else:
+            for r in requests:
+                yield replace(use, requests=(r,), steps=workload.requests[r].steps)
 
 
 def _activations(network: Network, i: int, tile: Tile, size_bytes: int) -> tuple[int, int, bool]:
