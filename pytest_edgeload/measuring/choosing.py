@@ -1,14 +1,14 @@
 """The best choices under one limit, without the predictions that cannot change the answer. It runs nothing.
 
-All policies are predicted with the usual reader and the most threads, and the best of them with the other readers and
-numbers of threads. If requests keep arriving, a third of them comes first: the requests that are late among them
-bound the share in time of all, so that few choices need a prediction of all requests.
+All policies are predicted with the usual reader and the most threads, the best of them with the other readers, and with
+other numbers of threads and the best of these. If requests keep arriving, the first of them come first: those that are
+late bound the share in time of all. So few choices need a prediction of all requests, and none that misses the goal.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -26,7 +26,8 @@ from pytest_edgeload.results.advice import (
 )
 
 _TOP = 3  # policies, which are tried with all readers and threads
-_BEGINNING = 3  # the first requests are so many times fewer than all
+_BEGINNING = 0.4  # the share of the first requests; fewer would leave more choices open
+_HOPELESS = 0.5  # of the goal: a policy below is not tried with other readers and threads
 
 
 class SearchSpace(NamedTuple):
@@ -51,69 +52,96 @@ class Chooser:
     def choose(self, limit_bytes: int, slowdown: Slowdown, policies: Sequence[str]) -> LimitAdvice:
         """Return the predictions of `policies` under a limit, the best first."""
         if self._beginning is None:
-            return best_first(self._spread(self.predictor, limit_bytes, slowdown, policies).values(), self.objective)
-        begun = self._spread(self._beginning, limit_bytes, slowdown, policies)
-        counts = len(self._beginning.mix.asks), len(self.predictor.mix.asks)
-        bounds = [bound_of_all(each, *counts) for each in begun.values()]
-        return best_first(self._finished(bounds, slowdown, 0.0), self.objective)
+            return best_first(self._spread(self.predictor, limit_bytes, slowdown, policies), self.objective)
+        bounds = self._bounds(self._beginning, limit_bytes, slowdown, policies)
+        return best_first(self._finished(bounds, self.objective, slowdown, 0.0), self.objective)
 
     def with_ties(self, advice: LimitAdvice) -> LimitAdvice:
         """Return the advice for a limit with the predictions of all policies that may be tied with its best choice."""
-        return best_first(self._finished(advice.predictions, AS_IT_IS, TIE_SHARE), self.objective)
+        return best_first(self._finished(advice.predictions, self.objective, AS_IT_IS, TIE_SHARE), self.objective)
 
     def with_policy(self, advice: LimitAdvice, policy: str, slowdown: Slowdown) -> LimitAdvice:
-        """Return the advice for a limit with a prediction of all requests for `policy`."""
-        if not any(each.is_bound for each in advice.predictions if each.choice.policy == policy):
+        """Return the advice for a limit with a prediction of all requests for `policy`, also if it misses the goal."""
+        is_bound = any(each.is_bound for each in advice.predictions if each.choice.policy == policy)
+        if self._beginning is None or not is_bound:
             return advice
-        own = self._spread(self.predictor, advice.limit_bytes, slowdown, [policy])
+        any_value = Objective(self.objective.metric)
+        bounds = self._bounds(self._beginning, advice.limit_bytes, slowdown, [policy])
         others = [each for each in advice.predictions if each.choice.policy != policy]
-        return best_first([*others, *own.values()], self.objective)
+        return best_first([*others, *self._finished(bounds, any_value, slowdown, 0.0)], self.objective)
 
     @cached_property
     def _beginning(self) -> Predictor | None:
         """The predictor of the first requests; None if they say too little about the others."""
-        count = len(self.predictor.mix.asks) // _BEGINNING
+        count = int(len(self.predictor.mix.asks) * _BEGINNING)
         if self.objective.metric != "in_time" or not self.predictor.begins_alike or not count:
             return None
         return self.predictor.beginning(count)
 
+    def _bounds(
+        self, beginning: Predictor, limit_bytes: int, slowdown: Slowdown, policies: Sequence[str]
+    ) -> list[ChoiceRun]:
+        """Return the largest share in time that choices can reach, by the predictions of the first requests."""
+        counts = len(beginning.mix.asks), len(self.predictor.mix.asks)
+        return [bound_of_all(each, *counts) for each in self._spread(beginning, limit_bytes, slowdown, policies)]
+
     def _spread(
         self, predictor: Predictor, limit_bytes: int, slowdown: Slowdown, policies: Sequence[str]
-    ) -> Mapping[PolicyChoice, ChoiceRun]:
-        """Return the predictions of policies with the usual reader; of the best, with all readers and threads."""
-        space = self.space
+    ) -> list[ChoiceRun]:
+        """Return the predictions of policies with the usual reader, and of the best with other readers and threads."""
+        space, most = self.space, max(self.space.threads)
         first = space.readers[0] if len(space.readers) == 1 else predictor.usual_reader
-        choices = [PolicyChoice(policy, first, max(space.threads)) for policy in policies]
-        tried = {choice: self._run(predictor, choice, limit_bytes, slowdown) for choice in choices}
-        for policy in best_first(tried.values(), self.objective).working[:_TOP]:
-            readers = space.readers or (predictor.reader(policy, limit_bytes),)
-            for reader, threads in itertools.product(readers, space.threads):
-                choice = PolicyChoice(policy, reader, threads)
-                if choice not in tried:
-                    tried[choice] = self._run(predictor, choice, limit_bytes, slowdown)
+        tried = [self._run(predictor, PolicyChoice(policy, first, most), limit_bytes, slowdown) for policy in policies]
+        ordered = [each for each in best_first(tried, self.objective).predictions if each.works]
+        for each in filter(self._may_improve, ordered[:_TOP]):
+            tried += self._others(predictor, each, slowdown)
         return tried
 
-    def _finished(self, runs: Iterable[ChoiceRun], slowdown: Slowdown, tie_share: float) -> list[ChoiceRun]:
+    def _others(self, predictor: Predictor, usual: ChoiceRun, slowdown: Slowdown) -> list[ChoiceRun]:
+        """Return the predictions of a policy with the other readers, then with other threads and the best reader."""
+        policy, limit_bytes, most = usual.choice.policy, usual.limit_bytes, usual.choice.threads
+
+        def runs(readers: Iterable[str], threads: Iterable[int]) -> list[ChoiceRun]:
+            choices = [PolicyChoice(policy, reader, count) for reader, count in itertools.product(readers, threads)]
+            return [self._run(predictor, each, limit_bytes, slowdown) for each in choices if each != usual.choice]
+
+        found = runs(self.space.readers or (predictor.reader(policy, limit_bytes),), (most,))
+        best = in_order([usual, *found], self.objective)[0]
+        if self._may_improve(best):
+            found += runs((best.choice.reader,), [count for count in self.space.threads if count != most])
+        return found
+
+    def _may_improve(self, run: ChoiceRun) -> bool:
+        """Return whether other readers or threads can make a run better, and good enough."""
+        value, objective = run.value or 0.0, self.objective
+        if objective.metric != "in_time":
+            return True
+        return _HOPELESS * (objective.worst or 0.0) <= value < 1
+
+    def _finished(
+        self, runs: Iterable[ChoiceRun], objective: Objective, slowdown: Slowdown, tie_share: float
+    ) -> list[ChoiceRun]:
         """Return the runs, and those that are bounds to the end if they may be good enough.
 
         They are if they may meet the goal, and be better than all the others, or behind by less than `tie_share`.
         """
         found: list[ChoiceRun] = []
-        for each in in_order(runs, self.objective):
-            is_open = each.is_bound and self._may_count(each, [other for other in found if other.works], tie_share)
+        for each in in_order(runs, objective):
+            works = [other for other in found if other.works]
+            is_open = each.is_bound and _may_count(each, works, objective, tie_share)
             found.append(self._run(self.predictor, each.choice, each.limit_bytes, slowdown) if is_open else each)
         return found
-
-    def _may_count(self, bound: ChoiceRun, finished: Sequence[ChoiceRun], tie_share: float) -> bool:
-        if bound.value is None or not finished:
-            return bound.value is not None
-        behind = {each.choice: self.objective.excess(bound.value, each.value or 0.0) for each in finished}
-        own = [share for choice, share in behind.items() if choice.policy == bound.choice.policy]
-        others_allow = all(share < tie_share for share in behind.values())
-        return self.objective.is_met(bound.value) and others_allow and all(share < 0 for share in own)
 
     def _run(self, predictor: Predictor, choice: PolicyChoice, limit_bytes: int, slowdown: Slowdown) -> ChoiceRun:
         run = predictor.predict(choice, limit_bytes, slowdown)
         if run is None:
             return ChoiceRun(choice, limit_bytes, "no plan")
         return ChoiceRun.of(choice, limit_bytes, self.objective, run)
+
+
+def _may_count(bound: ChoiceRun, finished: Sequence[ChoiceRun], objective: Objective, tie_share: float) -> bool:
+    if bound.value is None or not objective.is_met(bound.value):
+        return False
+    behind = {each.choice: objective.excess(bound.value, each.value or 0.0) for each in finished}
+    own = [share for choice, share in behind.items() if choice.policy == bound.choice.policy]
+    return all(share < tie_share for share in behind.values()) and all(share < 0 for share in own)

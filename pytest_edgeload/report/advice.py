@@ -112,9 +112,14 @@ def _figure(advice: Advice, limit: LimitAdvice, each: ChoiceRun | None) -> Cell:
     if each.value is None:
         return Cell(each.outcome)
     if each.is_bound:
-        return Cell(f"at most {shown_value(advice.objective, each.value)}")
+        return Cell(_value(advice.objective, each))
     is_best = limit.best is not None and each.choice.policy in (limit.best.choice.policy, *limit.tied)
     return Cell(shown_value(advice.objective, each.value), "best" if is_best else "")
+
+
+def _value(objective: Objective, each: ChoiceRun) -> str:
+    """Return the value of a prediction, or the bound of it."""
+    return ("at most " if each.is_bound else "") + shown_value(objective, each.value or 0.0)
 
 
 def _curve(advice: Advice) -> str:
@@ -123,7 +128,7 @@ def _curve(advice: Advice) -> str:
     if not grid.rows:
         return ""
     headers, texts, everything = (*grid.headers, ""), frozenset({*grid.texts, 6}), frozenset(range(7))
-    values = [0.0 if each.best is None else each.best.value or 0.0 for each in reversed(advice.limits)]
+    values = [0.0 if each.best is None else each.best.value or 0.0 for each in reversed(advice.limits)]  # not bounds
     width = Grid(headers, tuple((*row, Cell("")) for row in grid.rows), texts, everything).width
     room, largest = max(0, _WIDTH - width - _GAP), max(values, default=0.0) or 1.0
     bars = (Cell(bar(value / largest * room)) for value in values)
@@ -132,15 +137,15 @@ def _curve(advice: Advice) -> str:
 
 
 def _row(advice: Advice, limit: LimitAdvice) -> tuple[Cell, ...]:
-    best = limit.best
-    if best is None or best.value is None:
+    best = limit.nearest
+    if best is None:
         return (Cell(exact_size(limit.limit_bytes)), Cell("none works"), *(Cell("-") for _ in range(4)))
     choice, peak = best.choice, "-" if best.peak_bytes is None else format_size(best.peak_bytes)
     words = (
         printable(choice.policy),
         choice.reader,
         str(choice.threads),
-        shown_value(advice.objective, best.value),
+        _value(advice.objective, best),
         peak,
     )
     return Cell(exact_size(limit.limit_bytes)), *map(Cell, words)
@@ -164,13 +169,12 @@ def _recommendation(advice: Advice) -> str:
 
 
 def _refusal(advice: Advice) -> str:
-    working = [each.best for each in advice.limits if each.best is not None]
+    working = [each.nearest for each in advice.limits if each.nearest is not None]
     worst = advice.objective.worst
     if not working or worst is None:
         return "no policy works under any of these limits; more memory or smaller networks would help"
     best = min(working, key=lambda each: advice.objective.excess(each.value or 0.0, worst))
-    value = shown_value(advice.objective, best.value or 0.0)
-    found = f"{value}, by {_choice(best.choice)} at {exact_size(best.limit_bytes)}"
+    found = f"{_value(advice.objective, best)}, by {_choice(best.choice)} at {exact_size(best.limit_bytes)}"
     return f"no limit gives a {figure_name(advice.objective)} of {goal(advice.objective)}; the best is {found}"
 
 

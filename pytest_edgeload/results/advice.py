@@ -107,6 +107,12 @@ class LimitAdvice(msgspec.Struct, frozen=True):
         first = self.predictions[0] if self.predictions else None
         return first if first is not None and first.works else None
 
+    @property
+    def nearest(self) -> ChoiceRun | None:
+        """The best prediction, or the one with the best bound if no choice meets the goal; None if nothing works."""
+        first = self.predictions[0] if self.predictions else None
+        return None if first is None or first.value is None else first
+
     def meets(self, objective: Objective) -> bool:
         """Return whether the best choice works, and meets the goal of an objective."""
         return self.best is not None and self.best.value is not None and objective.is_met(self.best.value)

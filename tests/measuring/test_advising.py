@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from pytest_edgeload.planning.machine_speeds import MachineSpeeds, WorkerCost
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.results.advice import LimitAdvice, Objective, PolicyChoice
+from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.workload import Ask, Mix, Workload
 from pytest_edgeload.workload.arrivals import Periodic
 from pytest_edgeload.workload.streams import Stream
@@ -111,6 +113,31 @@ def test_first_requests_do_not_change_the_answer(rate: float, monkeypatch: pytes
         assert thorough.best is not None
         assert quick.best.value == thorough.best.value
         assert {quick.best.choice.policy, *quick.tied} == {thorough.best.choice.policy, *thorough.tied}
+
+
+def test_goal_costs_few_predictions_of_all_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits under which no choice can meet the goal cost none, and perfect choices are not tried in other ways."""
+    counts: Counter[tuple[int, int]] = Counter()
+    predict = Predictor.predict
+
+    def counted(self: Predictor, choice: PolicyChoice, limit_bytes: int, slowdown: Slowdown) -> Measurement | None:
+        counts[len(self.mix.asks), limit_bytes] += 1
+        return predict(self, choice, limit_bytes, slowdown)
+
+    monkeypatch.setattr(Predictor, "predict", counted)
+    advisor = _streaming(8.0)
+    steps, policies = advisor.ladder(None), len(advisor.chooser.space.policies)
+    requests = len(advisor.predictor.mix.asks)
+    missed = [limit for limit in steps if not advisor.at(limit).meets(advisor.objective)]
+    assert missed
+    assert len(missed) < len(steps)
+    for limit in steps:
+        assert counts[requests, limit] == 0 if limit in missed else 0 < counts[requests, limit] <= policies
+    counts.clear()
+    easy = _streaming(1.0).at(steps[-1])
+    assert easy.best is not None
+    assert easy.best.value == 1
+    assert counts.total() <= policies + 1
 
 
 def test_least_limit_is_for_all_networks() -> None:

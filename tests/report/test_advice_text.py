@@ -12,6 +12,7 @@ from pytest_edgeload.results.advice import (
     Confirmation,
     Objective,
     PolicyChoice,
+    best_first,
 )
 from tests.report.advices import ADVICE, M, prediction
 
@@ -48,6 +49,15 @@ def test_certainty_is_stated_in_every_case() -> None:
     assert _lines(certainty=Certainty(3, 0.12, 0.3))[9] == (
         "how sure: 3 confirmed predictions on this machine differed from the runs by 12% (median) and at most 30%"
     )
+
+
+def test_limit_that_misses_the_goal_has_a_bound() -> None:
+    """Its row has the most that the best choice can reach, without a bar; so has the sentence if no limit will do."""
+    objective, bound = Objective("in_time", 0.9), prediction("stream", 0.87, 100)
+    missed = best_first([msgspec.structs.replace(bound, is_bound=True), prediction("bulk", None, 100)], objective)
+    lines = _lines(objective=objective, limits=(missed,), recommended=None, tied=())
+    assert lines[4].split() == ["100M", "stream", "direct", "2", "at", "most", "87%", "90M"]
+    assert "of at least 90%; the best is at most 87%, by stream, reader direct, 2 threads at 100M" in lines[6]
 
 
 def test_each_change_is_a_sentence() -> None:
