@@ -27,13 +27,12 @@ from pytest_edgeload.results.advice import (
 
 _TOP = 3  # policies, which are tried with all readers and threads
 _BEGINNING = 0.4  # the share of the first requests; fewer would leave more choices open
-_HOPELESS = 0.5  # of the goal: a policy below is not tried with other readers and threads
 
 
 class SearchSpace(NamedTuple):
     """The policies, the readers and the numbers of threads to choose from; without readers, the reader `auto`.
 
-    Only the best policies are tried with all readers and threads.
+    Only the best policies are tried with other readers and threads.
     """
 
     policies: Sequence[str]
@@ -93,7 +92,7 @@ class Chooser:
         first = space.readers[0] if len(space.readers) == 1 else predictor.usual_reader
         tried = [self._run(predictor, PolicyChoice(policy, first, most), limit_bytes, slowdown) for policy in policies]
         ordered = [each for each in best_first(tried, self.objective).predictions if each.works]
-        for each in filter(self._may_improve, ordered[:_TOP]):
+        for each in ordered[:_TOP]:
             tried += self._others(predictor, each, slowdown)
         return tried
 
@@ -107,16 +106,9 @@ class Chooser:
 
         found = runs(self.space.readers or (predictor.reader(policy, limit_bytes),), (most,))
         best = in_order([usual, *found], self.objective)[0]
-        if self._may_improve(best):
+        if self.objective.metric != "in_time" or best.value != 1:  # all in time is not to be improved
             found += runs((best.choice.reader,), [count for count in self.space.threads if count != most])
         return found
-
-    def _may_improve(self, run: ChoiceRun) -> bool:
-        """Return whether other readers or threads can make a run better, and good enough."""
-        value, objective = run.value or 0.0, self.objective
-        if objective.metric != "in_time":
-            return True
-        return _HOPELESS * (objective.worst or 0.0) <= value < 1
 
     def _finished(
         self, runs: Iterable[ChoiceRun], objective: Objective, slowdown: Slowdown, tie_share: float

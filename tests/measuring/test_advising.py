@@ -116,7 +116,7 @@ def test_first_requests_do_not_change_the_answer(rate: float, monkeypatch: pytes
 
 
 def test_goal_costs_few_predictions_of_all_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits under which no choice can meet the goal cost none, and perfect choices are not tried in other ways."""
+    """Limits under which no choice can meet the goal cost none, and threads are tried with one reader."""
     counts: Counter[tuple[int, int]] = Counter()
     predict = Predictor.predict
 
@@ -137,7 +137,7 @@ def test_goal_costs_few_predictions_of_all_requests(monkeypatch: pytest.MonkeyPa
     easy = _streaming(1.0).at(steps[-1])
     assert easy.best is not None
     assert easy.best.value == 1
-    assert counts.total() <= policies + 1
+    assert counts.total() <= policies + 3 + 1  # the other reader with three policies, and the best one to the end
 
 
 def test_least_limit_is_for_all_networks() -> None:
