@@ -85,8 +85,8 @@ class OpenNetwork:
             for spec in cut.slices((first, last)):
                 rows[spec.name][position : position + last - first] = _read(self.weights, spec)
             position += last - first
-        others = {spec.name: _read(self.weights, spec) for spec in cut.others(layer)}
-        return {**others, **rows, ROW_NUMBERS: row_numbers}
+        # a token loop waits for these reads, behind large ones of other lanes: neighbours in the file are read at once
+        return {**self.read(cut.others(layer)), **rows, ROW_NUMBERS: row_numbers}
 
     def close(self) -> None:
         """Close the files; nothing is read any more."""
