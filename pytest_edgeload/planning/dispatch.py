@@ -388,7 +388,7 @@ class Dispatcher:
         elif self._order == "response-ratio":  # of requests with the same service time, the first to arrive goes first
             since, common_rank = (request.arrived_s or 0.0, 0), (task.priority, request.service_s)
         elif self._order == "deadline":
-            common_rank = "free" if task.kind == "free" else request.index
+            common_rank = "free" if task.kind == "free" else (request.index, task.kind == "init")
         first = state.index if state.loop is None else state.loop.first
         self._ready.add(
             (task.priority, since, first, state.done, state.index), ReadyClass(task.lane, task.reserve, common_rank)

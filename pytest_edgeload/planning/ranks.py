@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pytest_edgeload.planning.progress import TaskState
 from pytest_edgeload.planning.ready import Rank
-from pytest_edgeload.planning.urgency import Urgency
+from pytest_edgeload.planning.urgency import IN_TIME, Urgency
 
 
 def rank_at(now_s: float, order: str, tasks: Mapping[int, TaskState], urgency: Urgency) -> Rank | None:
@@ -20,13 +20,23 @@ def rank_at(now_s: float, order: str, tasks: Mapping[int, TaskState], urgency: U
 
 
 def _by_deadline(state: TaskState, urgency: Urgency, now_s: float) -> tuple[float, float]:
-    """Return the rank by deadline, see `planning.urgency`; frees go first, because others may wait for memory."""
+    """Return the rank by deadline, see `planning.urgency`; frees go first, because others may wait for memory.
+
+    The inputs of requests that can be in time and have weights to read go before other tasks of such requests: the disk
+    can read these weights meanwhile.
+    """
     if state.task.kind == "free":
         return -1.0, 0.0
     request = state.request
     arrived_s = request.arrived_s or 0.0
     turn_s = arrived_s if request.turn_s is None else request.turn_s
-    return urgency.rank(request.index, request.deadline_s, arrived_s, turn_s, now_s)
+    rank, second = urgency.rank(request.index, request.deadline_s, arrived_s, turn_s, now_s)
+    return (IN_TIME - 0.5 if rank == IN_TIME and _lets_read(state) else rank), second
+
+
+def _lets_read(state: TaskState) -> bool:
+    """Return whether a task reads inputs, and loads wait for it."""
+    return state.task.kind == "init" and any(follower.task.kind == "load" for follower in state.followers)
 
 
 def _by_response_ratio(state: TaskState, now_s: float) -> tuple[float, float]:

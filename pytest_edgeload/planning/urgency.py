@@ -11,6 +11,9 @@ UNKNOWN_SHARE = 0.5
 """The part of its expected time that a request counts as long as its stream has no answer. The expected time may be
 wrong by a factor, and a request that gives way for nothing is late for certain."""
 
+IN_TIME = 1
+"""The first part of the rank of requests that can be in time."""
+
 
 @dataclass(slots=True)
 class _Open:
@@ -108,7 +111,7 @@ class Urgency:
         if self._known_s != now_s:
             self._feasible, self._known_s = self._find_feasible(now_s), now_s
         if request in self._feasible:
-            return 1, self._feasible[request]
+            return IN_TIME, self._feasible[request]
         return (2 if now_s <= due_s else 3), due_s
 
     def _find_feasible(self, now_s: float) -> dict[int, int]:

@@ -358,6 +358,30 @@ def test_frees_go_before_all_others() -> None:
     assert _take_all(dispatcher, 2.0) == [3, 4]
 
 
+def test_inputs_of_requests_that_can_be_in_time_go_before_execs() -> None:
+    """A request due later reads its inputs before an urgent one executes, so that its weights can be read meanwhile.
+
+    The inputs of a request wait like its other tasks if it is late, has to give way, or has no weights to read.
+    """
+    first = [Task("init", 0), Task("load", 0, 0, (0,)), Task("exec", 0, 0, (1,)), Task("free", 0, 0, (2,))]
+    reading = [
+        task for i, r in enumerate((1, 2, 3)) for task in (Task("init", r), Task("load", r, 0, (4 + 2 * i,), lane=1))
+    ]
+    plan = Plan(
+        (*first, *reading, Task("init", 4)),
+        2,
+        "deadline",
+        deadlines_s=(3.0, 9.0, 0.5, 9.5, 8.0),
+        service_s=(1.0, 1.0, 1.0, 99.0, 1.0),
+    )
+    dispatcher = Dispatcher(plan, _at(0.0, 1.0, 1.0, 1.0, 1.0))
+    for index in range(2):
+        assert dispatcher.take() == index
+        dispatcher.end(index)
+    dispatcher.advance(2.0)
+    assert _take_all(dispatcher, 2.0) == [4, 2, 10, 8, 6]
+
+
 def test_requests_give_way_if_not_all_can_be_in_time() -> None:
     """The request with the most work goes last if only the others can be in time; after its answer it is known."""
     plan = _inits(0, 0, 0, 0, order="deadline", deadlines_s=(3.0, 4.0, 5.0, 9.0), service_s=(6.0, 1.0, 4.0, 6.0))

@@ -111,7 +111,7 @@ KNOWN = {
             seed=5,
         ),
         0.25,
-        0.34,
+        0.0,
     ),
     "little memory for a network that is asked again and again": (
         WorkloadDocument(("mixed",), images=3, loop="closed"),
