@@ -93,6 +93,7 @@ lowest: $(LOWEST)/ready
 		$(LOWEST_PEERS) $(LOWEST_SESSIONS) $(LOWEST_DRAWN) \
 		tests/results/test_bootstrap.py tests/results/test_document.py tests/results/test_record.py \
 		tests/report tests/workload/test_workload_file.py tests/plugin/test_options.py tests/plugin/test_items.py \
+		tests/networks/test_compressed_blocks.py \
 		tests/hosts/test_hosts_file.py tests/hosts/test_project_on_hosts.py tests/hosts/test_copies.py
 
 accuracy: $(VENV)/ready ## the tables of docs/accuracy.md for this machine; two minutes on a quiet one

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -39,7 +40,8 @@ def main(parent: int) -> int:
     from pytest_edgeload.exporting.convert import convert_network  # noqa: PLC0415  # these import PyTorch
     from pytest_edgeload.exporting.make import make_network  # noqa: PLC0415
 
-    importlib.import_module("torch._dynamo")  # torch.export imports it at its first call
+    with suppress(ImportError):  # which torch.export would raise as well, and then it is the answer
+        importlib.import_module("torch._dynamo")  # torch.export imports it at its first call
 
     gc.freeze()
     gc.enable()

@@ -76,12 +76,19 @@ class Advisor:
         """
         advice = recommended([self.at(limit) for limit in limits], self.objective)
         if advice is None:
+            self._finish_one(max(limits, default=0))
             return None, ()
         if self.objective.worst is not None:
             advice = self._narrowed(advice, [limit for limit in limits if limit < advice.limit_bytes])
         advice = self.limits[advice.limit_bytes] = self.chooser.with_ties(advice)
         policies = [each.choice.policy for each in advice.predictions if each.value is not None]
         return advice, () if advice.best is None else tuple(self._changes(advice.best, policies))
+
+    def _finish_one(self, limit_bytes: int) -> None:
+        """Predict all requests for the choice with the best bound under a limit, so that its figure is known."""
+        if (advice := self.limits.get(limit_bytes)) is not None and advice.nearest is not None:
+            policy = advice.nearest.choice.policy
+            self.limits[limit_bytes] = self.chooser.with_policy(advice, policy, AS_IT_IS)
 
     def _narrowed(self, enough: LimitAdvice, smaller: Sequence[int]) -> LimitAdvice:
         """Return the advice for the smallest limit that meets the goal, which is above the largest one that does not.

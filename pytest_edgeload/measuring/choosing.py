@@ -1,8 +1,9 @@
 """The best choices under one limit, without the predictions that cannot change the answer. It runs nothing.
 
 All policies are predicted with the usual reader and the most threads, the best of them with the other readers, and with
-other numbers of threads and the best of these. If requests keep arriving, the first of them come first: those that are
-late bound the share in time of all. So few choices need a prediction of all requests, and none that misses the goal.
+other numbers of threads and the best of these. This part is a heuristic: a combination that is not tried may be better.
+If requests keep arriving, the first of them come first: those that are late bound the share in time of all. So few
+choices need a prediction of all requests, and none that misses the goal.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ class Chooser:
 
         found = runs(self.space.readers or (predictor.reader(policy, limit_bytes),), (most,))
         best = in_order([usual, *found], self.objective)[0]
-        if self.objective.metric != "in_time" or best.value != 1:  # all in time is not to be improved
+        is_perfect = predictor is self.predictor and self.objective.metric == "in_time" and best.value == 1
+        if not is_perfect:  # the first requests may be in time, and later ones late
             found += runs((best.choice.reader,), [count for count in self.space.threads if count != most])
         return found
 

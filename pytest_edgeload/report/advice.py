@@ -140,13 +140,13 @@ def _row(advice: Advice, limit: LimitAdvice) -> tuple[Cell, ...]:
     best = limit.nearest
     if best is None:
         return (Cell(exact_size(limit.limit_bytes)), Cell("none works"), *(Cell("-") for _ in range(4)))
-    choice, peak = best.choice, "-" if best.peak_bytes is None else format_size(best.peak_bytes)
+    choice, peak_bytes = best.choice, None if best.is_bound else best.peak_bytes  # a bound has that of the beginning
     words = (
         printable(choice.policy),
         choice.reader,
         str(choice.threads),
         _value(advice.objective, best),
-        peak,
+        "-" if peak_bytes is None else format_size(peak_bytes),
     )
     return Cell(exact_size(limit.limit_bytes)), *map(Cell, words)
 
@@ -169,7 +169,8 @@ def _recommendation(advice: Advice) -> str:
 
 
 def _refusal(advice: Advice) -> str:
-    working = [each.nearest for each in advice.limits if each.nearest is not None]
+    nearest = [each.nearest for each in advice.limits if each.nearest is not None]
+    working = [each for each in nearest if each.works] or nearest
     worst = advice.objective.worst
     if not working or worst is None:
         return "no policy works under any of these limits; more memory or smaller networks would help"

@@ -109,7 +109,7 @@ class LimitAdvice(msgspec.Struct, frozen=True):
 
     @property
     def nearest(self) -> ChoiceRun | None:
-        """The best prediction, or the one with the best bound if no choice meets the goal; None if nothing works."""
+        """The best finished prediction, or if none was finished the best bound; None if nothing works."""
         first = self.predictions[0] if self.predictions else None
         return None if first is None or first.value is None else first
 

@@ -60,6 +60,20 @@ def test_confirmed_choices_are_shown_with_their_predictions(run: Run, tmp_path: 
     assert "confirmed prediction" in run(*words).stdout
 
 
+def test_choice_that_misses_the_rate_is_confirmed_as_well(run: Run, tmp_path: Path) -> None:
+    """If no limit will do, the best choice under the largest one runs."""
+    file = tmp_path / "advice.json"
+    done = run(
+        *("recommend", "small", "--rate=20", "--within=0.001ms", "--policy=linear,bulk", "--swap=off"),
+        *("--confirm", "--json", str(file)),
+    )
+    assert done.returncode == 1, done.stderr
+    advice = msgspec.json.decode(file.read_bytes(), type=Advice)
+    assert advice.recommended is None
+    assert [each.measured.limit_bytes for each in advice.confirmations] == [advice.limits[-1].limit_bytes]
+    assert advice.confirmations[0].measured.outcome == "ok"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -12,7 +12,7 @@ from pytest_edgeload.measuring.advising import Advisor
 from pytest_edgeload.measuring.choosing import Chooser, SearchSpace
 from pytest_edgeload.measuring.predictor import AS_IT_IS, Predictor, Slowdown
 from pytest_edgeload.measuring.stored_mix import StoredMix
-from pytest_edgeload.planning.machine_speeds import MachineSpeeds, WorkerCost
+from pytest_edgeload.planning.machine_speeds import ComputeSpeed, MachineSpeeds, WorkerCost
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.results.advice import LimitAdvice, Objective, PolicyChoice
@@ -23,7 +23,11 @@ from pytest_edgeload.workload.streams import Stream
 from tests.builders import network
 
 M = 1 << 20
-MACHINE = MachineSpeeds(worker=WorkerCost(idle_bytes=100 * M))
+MACHINE = MachineSpeeds(
+    computing=tuple(ComputeSpeed("", threads, 0.0, s, 0.0, 0.0) for threads, s in ((1, 2.5e-11), (2, 3e-10))),
+    worker=WorkerCost(idle_bytes=100 * M),
+)
+"""A busy machine, on which two threads are slower than one."""
 NETWORKS = {
     name: network(*((8 * M, M, M) for _ in range(count)), name=name, flops=[80 * M] * count)
     for name, count in (("small", 4), ("large", 12))
@@ -87,11 +91,18 @@ def test_goal_out_of_reach_gives_no_advice() -> None:
     assert advisor.advise(advisor.ladder(None)) == (None, ())
 
 
-def _streaming(rate: float, goal: float | None = 0.9) -> Advisor:
-    """Return an advisor on two networks that are each asked 12 times, at this rate."""
+def _streaming(
+    rate: float, goal: float | None = 0.9, threads: Sequence[int] = (1,), later_rate: float = 0.0
+) -> Advisor:
+    """Return an advisor on two networks that are each asked 12 times, at this rate.
+
+    At the end, the small one is also asked at the later rate.
+    """
     streams = [Stream(name, name, Periodic(1 / rate), queue=1) for name in NETWORKS]
+    if later_rate:
+        streams.append(Stream("later", "small", Periodic(1 / later_rate), start_s=10 / rate, queue=1))
     mix = Mix.of_streams("both", streams, duration_s=11.5 / rate)
-    space = SearchSpace(("bulk", "linear", "lru", "mema"), ("direct", "read"), (1,))
+    space = SearchSpace(("bulk", "linear", "lru", "mema"), ("direct", "read"), threads)
     predictor = Predictor(mix, StoredMix(NETWORKS), POLICIES, MACHINE)
     return Advisor(Chooser(predictor, Objective("in_time", goal), space), lambda _: None)
 
@@ -115,7 +126,30 @@ def test_first_requests_do_not_change_the_answer(rate: float, monkeypatch: pytes
         assert {quick.best.choice.policy, *quick.tied} == {thorough.best.choice.policy, *thorough.tied}
 
 
-def test_goal_costs_few_predictions_of_all_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_requests_in_time_do_not_end_the_search() -> None:
+    """Only one thread meets the goal, because two are late at the end."""
+    advisor = _streaming(1.0, threads=(2, 1), later_rate=8.0)
+    found = advisor.at(advisor.ladder(None)[1])
+    assert found.best is not None
+    assert found.best.choice.threads == 1
+    assert found.meets(advisor.objective)
+    two = _streaming(1.0, threads=(2,), later_rate=8.0)
+    assert not two.at(found.limit_bytes).meets(two.objective)
+
+
+def test_goal_out_of_reach_has_one_prediction_of_all_requests() -> None:
+    """If no limit meets the goal of a rate, the best choice under the largest one is predicted to the end."""
+    advisor = _streaming(8.0)
+    limits = advisor.ladder(None)[1:4]
+    assert advisor.advise(limits) == (None, ())
+    assert [advisor.limits[limit].best is not None for limit in limits] == [False, False, True]
+    best = advisor.limits[limits[-1]].best
+    assert best is not None
+    assert best.value == _share(advisor, best.choice, limits[-1], AS_IT_IS)
+
+
+@pytest.mark.parametrize("threads", [(1,), (2, 1)])
+def test_goal_costs_few_predictions_of_all_requests(threads: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits under which no choice can meet the goal cost none, and threads are tried with one reader."""
     counts: Counter[tuple[int, int]] = Counter()
     predict = Predictor.predict
@@ -125,7 +159,7 @@ def test_goal_costs_few_predictions_of_all_requests(monkeypatch: pytest.MonkeyPa
         return predict(self, choice, limit_bytes, slowdown)
 
     monkeypatch.setattr(Predictor, "predict", counted)
-    advisor = _streaming(8.0)
+    advisor = _streaming(8.0, threads=threads)
     steps, policies = advisor.ladder(None), len(advisor.chooser.space.policies)
     requests = len(advisor.predictor.mix.asks)
     missed = [limit for limit in steps if not advisor.at(limit).meets(advisor.objective)]
@@ -134,10 +168,11 @@ def test_goal_costs_few_predictions_of_all_requests(monkeypatch: pytest.MonkeyPa
     for limit in steps:
         assert counts[requests, limit] == 0 if limit in missed else 0 < counts[requests, limit] <= policies
     counts.clear()
-    easy = _streaming(1.0).at(steps[-1])
+    easy = _streaming(1.0, threads=threads).at(steps[-1])
     assert easy.best is not None
     assert easy.best.value == 1
-    assert counts.total() <= policies + 3 + 1  # the other reader with three policies, and the best one to the end
+    others = 3 * len(threads)  # of three policies: the other reader, and the other number of threads
+    assert counts.total() <= policies + others + 1  # and the best one to the end
 
 
 def test_least_limit_is_for_all_networks() -> None:

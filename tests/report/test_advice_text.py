@@ -52,12 +52,18 @@ def test_certainty_is_stated_in_every_case() -> None:
 
 
 def test_limit_that_misses_the_goal_has_a_bound() -> None:
-    """Its row has the most that the best choice can reach, without a bar; so has the sentence if no limit will do."""
+    """Its row has the most that the best choice can reach, without a bar, and no peak, which is that of the beginning.
+
+    So has the sentence if no limit will do, unless there is a prediction of all requests.
+    """
     objective, bound = Objective("in_time", 0.9), prediction("stream", 0.87, 100)
     missed = best_first([msgspec.structs.replace(bound, is_bound=True), prediction("bulk", None, 100)], objective)
     lines = _lines(objective=objective, limits=(missed,), recommended=None, tied=())
-    assert lines[4].split() == ["100M", "stream", "direct", "2", "at", "most", "87%", "90M"]
+    assert lines[4].split() == ["100M", "stream", "direct", "2", "at", "most", "87%", "-"]
     assert "of at least 90%; the best is at most 87%, by stream, reader direct, 2 threads at 100M" in lines[6]
+    known = best_first([prediction("bulk", 0.7, 400), msgspec.structs.replace(bound, is_bound=True)], objective)
+    lines = _lines(objective=objective, limits=(missed, known), recommended=None, tied=())
+    assert "of at least 90%; the best is 70%, by bulk, reader direct, 2 threads at 400M" in lines[7]
 
 
 def test_each_change_is_a_sentence() -> None:
