@@ -85,10 +85,11 @@ class Advisor:
         return advice, () if advice.best is None else tuple(self._changes(advice.best, policies))
 
     def _finish_one(self, limit_bytes: int) -> None:
-        """Predict all requests for the choice with the best bound under a limit, so that its figure is known."""
-        if (advice := self.limits.get(limit_bytes)) is not None and advice.nearest is not None:
+        """Predict all requests under a limit for the policies with the best bounds, until one of them works."""
+        advice = self.limits.get(limit_bytes)
+        while advice is not None and advice.nearest is not None and advice.nearest.is_bound:
             policy = advice.nearest.choice.policy
-            self.limits[limit_bytes] = self.chooser.with_policy(advice, policy, AS_IT_IS)
+            advice = self.limits[limit_bytes] = self.chooser.with_policy(advice, policy, AS_IT_IS)
 
     def _narrowed(self, enough: LimitAdvice, smaller: Sequence[int]) -> LimitAdvice:
         """Return the advice for the smallest limit that meets the goal, which is above the largest one that does not.

@@ -70,8 +70,8 @@ class ChoiceRun(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `value` is that of the objective, None unless the `outcome` is ok. `no plan` is the outcome if the policy has none
     for so little memory. `peak_bytes` is the peak of all memory of the worker, and `swap_out_bytes` what it swaps. With
-    `is_bound`, only the first requests were predicted: no value of the whole workload is better than `value`, and that
-    is not good enough.
+    `is_bound`, only the first requests were predicted, and the peak is theirs: no value of the whole workload is better
+    than `value`, and that is not good enough.
     """
 
     choice: PolicyChoice
