@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType, TracebackType
 from typing import Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_AGAIN_S = 0.01
 
 
 @contextmanager
 def ended_alike() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the code in this context as Ctrl-C does, unless another handler is installed.
 
-    So a cancelled job cleans up and reports its results. Outside the main thread this does nothing.
+    So a cancelled job cleans up and reports its results. None of the signals is lost: Python ignores an exception in
+    `__del__`, also a KeyboardInterrupt, so it comes again. Outside the main thread this does nothing.
     """
     is_main = threading.current_thread() is threading.main_thread()
+    usual_hook, ours_hook = sys.unraisablehook, partial(_repeat_interrupt, usual=sys.unraisablehook)
+    if is_main:
+        sys.unraisablehook = ours_hook
     ours = [number for number in SIGNALS if is_main and signal.getsignal(number) is signal.SIG_DFL]
     for number in ours:
         signal.signal(number, _interrupt)
@@ -27,6 +35,19 @@ def ended_alike() -> Iterator[None]:
     finally:
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
+        if sys.unraisablehook is ours_hook:
+            sys.unraisablehook = usual_hook
+
+
+def _repeat_interrupt(ignored: sys.UnraisableHookArgs, *, usual: Callable[[sys.UnraisableHookArgs], object]) -> None:
+    """Give an ignored KeyboardInterrupt to the main thread again, when the code that ignores it is over."""
+    if not issubclass(ignored.exc_type, KeyboardInterrupt):
+        usual(ignored)
+        return
+    name = str(ignored.exc_value or "")
+    number = signal.Signals[name] if name in signal.Signals.__members__ else signal.SIGINT
+    # `pthread_kill` also ends a wait of the main thread, which `_thread.interrupt_main` does not
+    threading.Timer(_AGAIN_S, signal.pthread_kill, [threading.main_thread().ident, number]).start()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the signature of a handler
