@@ -100,10 +100,10 @@ def test_error_is_one_sentence_and_status_2(run: Run, arguments: list[str], word
 @enforced
 def test_smallest_limit_works_twice_and_the_one_below_fails(run: Run, project: Path) -> None:
     """The smallest limit works twice and the limit below fails; JSON has every run; a generous gate passes."""
-    done = run("minmem", "large", "--swap=off", "--step=64M", "--format=json", "--at-most=64G", folder=project)
+    done = run("minmem", "large", "--swap=off", "--step=16M", "--format=json", "--at-most=64G", folder=project)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    works, step = found["found"]["works"], 64 << 20
+    works, step = found["found"]["works"], 16 << 20
     assert list(found["found"]) == ["works"]
     assert found["case"]["swap"] == "off"
     assert works % step == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -126,6 +126,7 @@ def linears(draw: st.DrawFn) -> Module:
     return nn.Sequential(*parts).to(dtype), torch.randn(*before, inputs).to(dtype)
 
 
+@settings(max_examples=40)
 @given(convolutions() | linears(), st.sampled_from(sorted(READERS)), st.data())
 def test_any_tiles_have_the_outputs_of_the_layer(
     folders: Path, drawn: Module, reader: str, data: st.DataObject
