@@ -2,8 +2,8 @@
 
 All policies are predicted with the usual reader and the most threads, the best of them with the other readers, and with
 other numbers of threads and the best of these. This part is a heuristic: a combination that is not tried may be better.
-If requests keep arriving, the first of them come first: those that are late bound the share in time of all. So few
-choices need a prediction of all requests, and none that misses the goal.
+If requests keep arriving, the first of them are predicted first: those that are late bound the share in time of all.
+So few choices need a prediction of all requests, and none that misses the goal.
 """
 
 from __future__ import annotations
