@@ -352,7 +352,7 @@ def test_steps_and_feeds_shrink_away() -> None:
     assert piped.requests == (Request(smallest), Request(smallest, feeds=(Feed(0, request=0),)))
 
 
-@settings(max_examples=300)
+@settings(max_examples=2000)
 @given(workloads(networks(), feeds=False))
 def test_feeds_can_be_left_out(asked: Workload) -> None:
     """Without feeds no request takes the outputs of another one."""
