@@ -22,6 +22,8 @@ def decode(data: bytes | str, kind: type[T]) -> T:
 
     As in JSON, numbers are finite and texts are Unicode; the last value of a repeated key counts.
     """
+    if not data:
+        raise ValueError("it is empty")
     try:
         # Python drops Ctrl-C in the callbacks of weak references, and many of them die while msgspec examines a new
         # type. So Ctrl-C waits here.

@@ -44,7 +44,7 @@ _NAME = "worst.yaml"
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--policy", required=True, metavar="NAME", help="the policy that shall lose")
-    against = f"a policy to compare with, several, or {_ANY} for the best of all (default: %(default)s)"
+    against = f"a policy to compare with, several, or {_ANY} for the best of all (default: {_ANY})"
     add("--against", type=arguments.names, default=(_ANY,), metavar="NAMES", help=against)
     mem = "memory limit: 512M, 1G or base+256M"
     add("--mem", type=arguments.refusing(Limit.parse), required=True, metavar="SIZE", help=mem)

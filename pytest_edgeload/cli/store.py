@@ -7,13 +7,14 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.project import Project, registered
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.networks.compressed import PLAIN, STORES, StoreForm, weights_share
-from pytest_edgeload.networks.edgenet import SUFFIX
+from pytest_edgeload.networks.edgenet import SUFFIX, is_edgenet
 from pytest_edgeload.networks.edgenet_writer import check_output, write_edgenet
 from pytest_edgeload.networks.folder import verify_network
 from pytest_edgeload.networks.layer import Network
@@ -26,8 +27,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("networks", metavar="NETWORK", nargs="+",
         help=f"a registered network, module:function, or a .pt2 file; with --show an {SUFFIX} file")  # fmt: skip
-    add("-o", "--output", type=Path, metavar="PATH",
-        help=f"file to write, or an existing folder for NAME{SUFFIX} (default: the current folder)")  # fmt: skip
+    add("-o", "--output", default=".", metavar="PATH",
+        help=f"file to write, or a folder for NAME{SUFFIX}, such as models/ (default: the current folder)")  # fmt: skip
     add("--store", choices=STORES, default=PLAIN, help=f"form of the weights in the files (default: {PLAIN})")
     add("--force", action="store_true", help="replace files that exist already")
     add("--show", action="store_true", help="compare files with their digests, and list what they contain")
@@ -56,14 +57,22 @@ def _edgenet(name: str) -> Path:
     return Path(name)
 
 
-def _outputs(names: Sequence[str], output: Path | None) -> Mapping[str, Path]:
-    """Return the file for each network. Raises UsageError if several would become one file."""
-    folder = Path() if output is None else output
-    if os.path.isdir(folder):  # noqa: PTH112  # it never raises
-        return {name: folder / f"{name}{SUFFIX}" for name in names}
-    if len(set(names)) > 1:
-        raise UsageError(str(folder), "each network is a file of its own, and this is not a folder", "create it")
-    return {names[0]: folder}
+def _outputs(names: Sequence[str], output: str) -> Mapping[str, Path]:
+    """Return the file for each network; a folder that does not exist is created.
+
+    Raises UsageError if several networks would become one file, or if the folder cannot be created.
+    """
+    path = Path(output)
+    if not (output.endswith("/") or os.path.isdir(path)):  # noqa: PTH112  # it never raises
+        if len(set(names)) == 1:
+            return {names[0]: path}
+        if is_edgenet(path):
+            raise UsageError(output, "each network is a file of its own", "name a folder, such as models/")
+    try:
+        files.make_folder(path)
+    except OSError as error:
+        raise UsageError(output, error.strerror or "cannot be created", "name another folder") from error
+    return {name: path / f"{name}{SUFFIX}" for name in names}
 
 
 def _store(name: str, output: Path, form: StoreForm, registry: Registry) -> str:

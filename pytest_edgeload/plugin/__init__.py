@@ -8,6 +8,7 @@ given, when a project implements our hooks, or when a test uses our fixtures.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start if an option is given or a project implements our hooks. Raises pytest.UsageError."""
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+    if options.sent(config) is None:
+        for sentence in options.unknown_variables(os.environ):
+            config.issue_config_time_warning(pytest.PytestConfigWarning(sentence), stacklevel=2)
     hooks = (config.hook.pytest_edge_networks, config.hook.pytest_edge_policies, config.hook.pytest_edge_peers)
     if options.read(config) or any(hook.get_hookimpls() for hook in hooks):
         start(config)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
+from pytest_edgeload.base.errors import Setting, Unsupported, UsageError, nearest
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.plugin.settings import OPTIONS, Settings
 
 
@@ -65,6 +66,16 @@ def read(config: pytest.Config) -> dict[str, Given]:
     if received is not None:
         return {name: Given(*given) for name, given in received["given"].items()}
     return {name: given for name in OPTIONS if (given := _given(config, name)) is not None}
+
+
+def unknown_variables(environ: Iterable[str]) -> list[str]:
+    """Return a sentence on each variable that is named like ours and sets no option."""
+    known, prefix, sentences = {variable(name) for name in OPTIONS}, variable(""), []
+    for strange in sorted(name for name in environ if name.startswith(prefix) and name not in known):
+        near = nearest(strange.removeprefix(prefix), (name.removeprefix(prefix) for name in known))
+        hint = "unset it" if near is None else f"did you mean {prefix}{near}?"
+        sentences.append(printable(f"{strange}: no option of edgeload has this variable; {hint}"))
+    return sentences
 
 
 def parse(given: Mapping[str, Given], rootdir: Path) -> Settings:

@@ -138,12 +138,13 @@ def _sentences(contests: Sequence[_Contest]) -> Iterator[str]:
         best = f"quickest {rows}" if won.is_quickest else f"{rows} with the {won.superlative}"
         yield f"No difference between the {best} was seen in {_comparisons(contests)}{_few(contests)}."
     else:
-        (first, wins), *_ = Counter(contest.winner.policy for contest in certain).most_common()
+        (first, wins), *others = Counter(contest.winner.policy for contest in certain).most_common()
         unsure = len(contests) - len(certain)
         doubt = f"; no difference was seen in {unsure}" if unsure else ""
         won = certain[0].winner
         best = f"is the quickest {_rows(contests).singular}" if won.is_quickest else f"has the {won.superlative}"
-        yield f"{printable(first)} {best} in {wins} of {_comparisons(contests)}{doubt}."
+        also = "".join(f", {printable(name)} in {count}" for name, count in others)
+        yield f"{printable(first)} {best} in {wins} of {_comparisons(contests)}{also}{doubt}."
         won_by_first = [contest for contest in certain if contest.winner.policy == first]
         yield from _lead(won_by_first)
         yield from _distance(won_by_first)

@@ -255,9 +255,10 @@ def number(value: float, unit: str) -> str:
 
 
 def _share(value: float) -> str:
-    """Return a ratio below 1 with two digits, and with more if it is so close to 1 that these would be 1."""
-    places = -math.floor(math.log10(1 - value)) if _NEARLY_ONE < value < 1 else 0
-    return f"{value:.{places}f}" if places else f"{value:.2g}"
+    """Return a ratio below 1 with two digits, and with up to five if it is so close to 1 that fewer would be 1."""
+    if not _NEARLY_ONE < value < 1:
+        return f"{value:.2g}"
+    return next((text for places in (3, 4, 5) if (text := f"{value:.{places}f}")[0] == "0"), "1.0")
 
 
 def seconds(value: float, min_digits: int = 2) -> str:

@@ -59,10 +59,10 @@ def _of_programs(grid: Grid) -> Grid:
     return replace(grid, headers=("program", *grid.headers[1:]))
 
 
-def without_common_case(before: Sequence[Record], after: Sequence[Record]) -> str:
-    """Return lines that say that no case is in both sessions, and name the first case of each."""
+def without_common_case(before: Sequence[Record], after: Sequence[Record], names: tuple[str, str] = ("A", "B")) -> str:
+    """Return lines that say that no case is in both sessions, and name the first case of each by its name."""
     lines = ["no case is in both sessions"]
-    for name, records in (("A", before), ("B", after)):
+    for name, records in zip(names, (before, after), strict=True):
         more = f"; and {len(records) - 1} more" if len(records) > 1 else ""
         lines.append(f"{name} has {label(records[0].case)}{more}" if records else f"{name} has no case")
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from pytest_edgeload.report.view import View
 from pytest_edgeload.results.comparison import BaselineComparison
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Judgement
+from pytest_edgeload.results.gate import Gate
 
 
 def text(
@@ -25,8 +26,15 @@ def text(
         is_well = not judgement.idle and judgement.counts.keys() <= {"ok"}
         parts = ["\n".join(failures(document.records)), compared.sentence, "" if is_well else verdicts]
     else:
-        before = () if gate.baseline is None else gate.baseline.records
-        changes = comparison.table(before, document.records, strangers=gate.strangers, width=view.width)
+        changes = _changes(gate, document, view)
         shown = terminal.summary(document, judgement, view)
         parts = [shown, compared.sentence, changes, verdicts, closing(document.records, view)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _changes(gate: Gate, document: Document, view: View) -> str:
+    """Return the table of the cases that the baseline has as well, or a sentence if there are none."""
+    before, after = () if gate.baseline is None else gate.baseline.records, document.records
+    table = comparison.table(before, after, strangers=gate.strangers, width=view.width)
+    is_missing = bool(before and after) and not table and not gate.thresholds  # findings name such cases
+    return comparison.without_common_case(before, after, ("the baseline", "this session")) if is_missing else table

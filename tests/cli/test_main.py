@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import shlex
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from pytest_edgeload import cli
 from tests.cli.commands import COMMAND, environment, until
@@ -96,3 +99,11 @@ def test_plugin_does_not_import_the_command() -> None:
         "sys.exit('pytest_edgeload.cli' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+@pytest.mark.parametrize("name", list(cli.SUBCOMMANDS))
+def test_help_shows_no_value_of_python(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The help of a command shows values as they are typed, not as Python prints tuples or None."""
+    with pytest.raises(SystemExit):
+        cli.main_parser([name]).parse_args([name, "--help"])
+    assert not re.search(r"default: (None|\(|\[|')", capsys.readouterr().out)

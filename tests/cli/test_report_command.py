@@ -120,6 +120,7 @@ MENDED = "; save a new baseline, or name another"
     ("content", "words"),
     [
         (None, ": No such file or directory; name another file of records"),
+        (b"", f": not a file of records (it is empty){MENDED}"),
         (b"{}", f": not a file of records (Object missing required field `schema`){MENDED}"),
         (b'{"schema": 99}', f": its schema is 99, but this version reads 2{MENDED}"),
         (render(ONE)[:-20], f": not a file of records (Input data was truncated){MENDED}"),

@@ -72,10 +72,15 @@ def test_function_needs_no_registration(run: Run, source: Path, tmp_path: Path) 
     done = run("store", "tiny:small", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert verify_network(tmp_path / "small.edgenet").name == "small"
+    assert run("store", "tiny:small", "-o", "new/models/", folder=tmp_path).returncode == 0
+    assert verify_network(tmp_path / "new" / "models" / "small.edgenet").name == "small"
     for arguments, message in {
         ("small",): "network 'small': no conftest.py here registers networks; write it as module:function",
         ("tiny:small", "tiny:wide", "-o", "a.edgenet"):
-            "a.edgenet: each network is a file of its own, and this is not a folder; create it",
+            "a.edgenet: each network is a file of its own; name a folder, such as models/",
+        ("tiny:small", "-o", "small.edgenet/a/"): "small.edgenet/a/: Not a directory; name another folder",
+        ("tiny:small", "-o", "tiny.py/"):
+            "tiny.py/small.edgenet: there is no folder tiny.py; create it, or name another one",
         ("--show", "tiny.py"): "tiny.py: not an .edgenet file; name a file that edgeload store has written",
     }.items():  # fmt: skip
         refused = run("store", *arguments, folder=tmp_path)

@@ -341,6 +341,20 @@ def test_idle_project_gets_errors_as_well(bare: pytest.Pytester, monkeypatch: py
     result.stderr.fnmatch_lines(["ERROR: PYTEST_EDGE_ROUNDS=none: not a number of rounds; *"])
 
 
+def test_misspelt_variable_is_a_warning(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that is named like ours and sets no option is named with the one that was meant."""
+    monkeypatch.setenv("PYTEST_EDGE_MEMM", "1G")
+    monkeypatch.setenv("PYTEST_EDGE_SOMETHING_ELSE", "1")
+    monkeypatch.setenv("PYTEST_EDGE_ROUNDS", "2")
+    bare.makepyfile("def test_it(): pass")
+    result = bare.runpytest_subprocess()
+    result.assert_outcomes(passed=1, warnings=2)
+    result.stdout.fnmatch_lines([
+        "*: PYTEST_EDGE_MEMM: no option of edgeload has this variable; did you mean PYTEST_EDGE_MEM?",
+        "*: PYTEST_EDGE_SOMETHING_ELSE: no option of edgeload has this variable; unset it",
+    ])  # fmt: skip
+
+
 def test_help_shows_every_option(bare: pytest.Pytester) -> None:
     """--help shows every flag and every ini key with its meaning and its default."""
     said = bare.runpytest("--help").stdout.str()

@@ -17,6 +17,7 @@ from pytest_edgeload.report.columns import (
     column,
     full_name,
     key,
+    number,
     parse_columns,
     parse_group_by,
     parse_sort,
@@ -92,6 +93,15 @@ def test_short_times_have_three_significant_digits(times: tuple[float, ...], sho
     [row] = rows_of([record("bulk", *({"makespan_s": s} for s in times))])
     assert column("makespan").show(row) == shown
     assert column("interval").show(row) == interval
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [(0.5, "0.5"), (0.994, "0.994"), (0.9999, "0.9999"), (0.99999, "0.99999"), (1 - 1e-10, "1.0"), (1.0, "1.0")],
+)
+def test_share_near_one_has_at_most_five_digits(share: float, shown: str) -> None:
+    """A share has enough digits to differ from 1, as long as a reader can count them."""
+    assert number(share, "ratio") == shown
 
 
 def test_swap_traffic_shows_both_directions() -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
+from pytest_edgeload.report import session
 from pytest_edgeload.report.comparison import judged, table
+from pytest_edgeload.report.view import View
+from pytest_edgeload.results.comparison import BaselineComparison
 from pytest_edgeload.results.finding import Finding, Judgement, Verdict
+from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.record import Record
-from pytest_edgeload.results.threshold import Figure
+from pytest_edgeload.results.threshold import Figure, parse_thresholds
 from tests import cases
+from tests.report.documents import document
 
 CASE = msgspec.structs.replace(cases.CASE, test="suites/test_a.py::test_a")
 
@@ -32,6 +37,22 @@ def test_cases_of_both_sessions_are_compared() -> None:
     assert _row(text, *case, "peak") == ["300M", "300M", "+0.0%", "+0.0%", "to", "+0.0%"]
     assert "gone" not in text
     assert table([], [_record("bulk", 3.0)]) == ""
+
+
+def test_session_without_a_case_of_its_baseline_says_so() -> None:
+    """If no case is in the baseline, a sentence names a case of each; with a threshold the findings do."""
+    before, after = (document(_record(name, 1.0, 1.0)) for name in ("bulk", "linear"))
+    sentences = [
+        "no case is in both sessions",
+        "the baseline has bulk, mix at 512M, reader read",
+        "this session has linear, mix at 512M, reader read",
+    ]
+    for thresholds, count in {"": 1, "peak:1M": 0}.items():
+        gate = Gate(parse_thresholds(thresholds) if thresholds else (), before)
+        judgement = gate.judge_all(after.records)
+        text = session.text(after, judgement, BaselineComparison(gate, "compared with a"), View(), is_quiet=False)
+        assert text.count("\n".join(sentences)) == count
+    assert "new: linear" in text
 
 
 def test_incomparable_times_have_no_change() -> None:
