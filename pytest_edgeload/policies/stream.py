@@ -23,7 +23,14 @@ from msgspec.structs import replace
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.planning.plan import Budget, Builder, Plan
 from pytest_edgeload.policies.streaming.division import Division, divided, read_once
-from pytest_edgeload.policies.streaming.interleave import AHEAD_BYTES, RINGS, durations_s, orders
+from pytest_edgeload.policies.streaming.interleave import (
+    AHEAD_BYTES,
+    ALLOCATED_BYTES_PER_S,
+    RINGS,
+    best_ring_bytes,
+    durations_s,
+    orders,
+)
 from pytest_edgeload.policies.streaming.memory import (
     Ring,
     activations_bytes,
@@ -145,13 +152,13 @@ def _best_order(
     """
     apart: Stage = [(r,) for group in stage for r in group]
     is_loop = any(workload.requests[r].steps > 1 for (r,) in apart)  # whose answers all come at its end
+    is_once = all(request.batch == request.arrival_s == 0 for request in workload.asked)
     found = [
-        (_cost(uses, division, workload, budget), uses)
+        (_cost(uses, division, workload, budget, is_once=is_once), uses)
         for groups in ([stage] if is_loop or apart == stage else [stage, apart])
         for uses, division in _candidates(workload, networks, groups, budget, before)
     ]
     least_bytes, shortest_s = min(cost[:2] for cost, _ in found)
-    is_once = all(request.batch == request.arrival_s == 0 for request in workload.asked)
     longest_s = MAX_SLOWER * shortest_s if is_once else math.inf
     quick = ((cost, uses) for cost, uses in found if cost.excess_bytes == least_bytes and cost.makespan_s <= longest_s)
     return min(quick, key=lambda each: each[0].response_s)[1]
@@ -188,23 +195,34 @@ def _max_tile_bytes(budget: Budget, *, is_loop: bool) -> int:
 
 
 class _Cost(NamedTuple):
-    """The bytes by which an order must exceed the budget, its makespan, and the mean response time of its requests."""
+    """The bytes by which an order must exceed the budget, its makespan, and the mean response time of its requests.
+
+    If all requests arrive at once, the makespan includes the time to allocate the memory for weights: an order that
+    keeps tiles for later must save more. Later requests find memory that is allocated.
+    """
 
     excess_bytes: int
     makespan_s: float
     response_s: float
 
 
-def _cost(uses: Sequence[TileUse], division: Division | None, workload: Workload, budget: Budget) -> _Cost:
+def _cost(
+    uses: Sequence[TileUse], division: Division | None, workload: Workload, budget: Budget, *, is_once: bool
+) -> _Cost:
     ring_bytes, excess_bytes = RINGS[-1], 0
     if budget.memory_bytes is not None:
         left = budget.memory_bytes - activations_bytes(uses, workload)
         largest = max((use.size_bytes for use in uses), default=0)
         ring_bytes, excess_bytes = min(left, ring_bytes), max(0, largest - left)
+    kept_bytes = 0
     if division is not None:
-        ring_bytes = division.ring_bytes
+        kept_bytes, ring_bytes = division.kept_bytes, division.ring_bytes
         uses = [*division.passing(uses)]
-    return _Cost(excess_bytes, *durations_s(uses, ring_bytes))
+    elif is_once:
+        ring_bytes = best_ring_bytes(uses, ring_bytes)
+    makespan_s, response_s = durations_s(uses, ring_bytes)
+    allocation_s = (kept_bytes + ring_bytes) / ALLOCATED_BYTES_PER_S if is_once else 0.0
+    return _Cost(excess_bytes, makespan_s + allocation_s, response_s)
 
 
 class _Layout:

@@ -33,6 +33,7 @@ from pytest_edgeload.policies.streaming.memory import AHEAD, AHEAD_BYTES, Ring, 
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse, first_requests, serve, stages
 from pytest_edgeload.strategies import arrivals, workloads
 from pytest_edgeload.workload import Condition, Conditions, Request, Workload
+from tests.accuracy.drawn_mixes import NETWORKS
 from tests.builders import SPEEDS, embedding, network, workload
 from tests.engine.performers import execute
 
@@ -106,6 +107,12 @@ def test_a_large_tile_has_room() -> None:
         plan = stream(asked, Budget(PAGE * pages + 100, speeds=SPEEDS))
         assert 10 * PAGE <= plan.arena_bytes <= PAGE * pages
         assert simulate(plan, asked, speeds=SPEEDS).peak_bytes <= PAGE * pages + 100
+
+
+def test_memory_that_saves_no_time_is_not_taken() -> None:
+    """Without a limit, an order that keeps weights for later must save more time than their memory costs."""
+    asked = workload(*[NETWORKS["mixed"], NETWORKS["linear"]] * 3)
+    assert stream(asked, Budget()).arena_bytes < sum(NETWORKS[name].weight_bytes for name in ("mixed", "linear")) / 2
 
 
 def test_inputs_are_read_shortly_before() -> None:
