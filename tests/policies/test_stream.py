@@ -28,6 +28,7 @@ from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.planning.span_log import KEPT_STEPS
 from pytest_edgeload.policies.stream import READERS as READING_LANES
 from pytest_edgeload.policies.stream import _ordered, stream
+from pytest_edgeload.policies.streaming.best_order import best_order
 from pytest_edgeload.policies.streaming.interleave import makespan_s, merge, orders
 from pytest_edgeload.policies.streaming.memory import AHEAD, AHEAD_BYTES, Ring, activations_bytes, kept, room_bytes
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse, first_requests, serve, stages
@@ -107,6 +108,16 @@ def test_a_large_tile_has_room() -> None:
         plan = stream(asked, Budget(PAGE * pages + 100, speeds=SPEEDS))
         assert 10 * PAGE <= plan.arena_bytes <= PAGE * pages
         assert simulate(plan, asked, speeds=SPEEDS).peak_bytes <= PAGE * pages + 100
+
+
+@given(batches(), BUDGETS)
+def test_remembered_orders_change_no_plan(asked: Workload, budget: Budget) -> None:
+    """A plan is the same whether the orders of its stages were found for another plan, or are found anew."""
+    swapped = [replace(r, network=other.network) for r, other in zip(asked.requests, asked.requests[::-1], strict=True)]
+    stream(Workload("swapped", tuple(swapped)), budget)
+    plan = stream(asked, budget)
+    best_order.cache_clear()
+    assert stream(asked, budget) == plan
 
 
 def test_memory_that_saves_no_time_is_not_taken() -> None:

@@ -10,7 +10,8 @@ from pytest_edgeload.networks.tile import REQUESTED, span_bytes
 from pytest_edgeload.planning.plan import Budget, Plan, Speeds
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies.parts import SCRATCH_BYTES
-from pytest_edgeload.policies.stream import COMPUTE, READERS, TILE_BYTES, stream
+from pytest_edgeload.policies.stream import COMPUTE, READERS, stream
+from pytest_edgeload.policies.streaming.best_order import TILE_BYTES
 from pytest_edgeload.policies.streaming.division import PASSING_TILES
 from pytest_edgeload.workload import Request, Workload
 from tests.builders import embedding
