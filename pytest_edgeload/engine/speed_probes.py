@@ -18,6 +18,7 @@ from pytest_edgeload.networks.tile import PAGE
 
 _FRESH_BYTES, _FRESH_ROUNDS = 128 << 20, 3  # more than a processor's cache, which would keep the zeroed pages
 _PATTERN_BYTES = 1 << 20
+_SWAP_ROUNDS = 3
 
 
 class ReadProbe(NamedTuple):
@@ -75,23 +76,29 @@ def fresh_s_per_page() -> float:
 def swap_speed(size_bytes: int) -> tuple[float, float]:
     """Return the bytes per second of swapping out and in, in this process.
 
-    It writes and touches `size_bytes`, which are more than its limit. The kernel's counters of the whole machine give
-    the bytes that were swapped. Raises ValueError if nothing was.
+    It writes and touches `size_bytes`, which are more than its limit, some times, and returns the medians. The pages
+    are small, like those of an interpreter, which are swapped out before weights; huge ones are quicker. The kernel's
+    counters of the whole machine give the bytes that were swapped. Raises ValueError if nothing was.
     """
-    memory = allocate(size_bytes)
+    rounds = [_swap_round(size_bytes) for _ in range(_SWAP_ROUNDS)]
+    return statistics.median(out for out, _ in rounds), statistics.median(back for _, back in rounds)
+
+
+def _swap_round(size_bytes: int) -> tuple[float, float]:
+    """Return both speeds of one round, in memory of its own."""
     pattern = os.urandom(_PATTERN_BYTES)  # the kernel keeps pages of zeros without swap
+    with mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
 
-    def write() -> None:
-        for offset in range(0, size_bytes, _PATTERN_BYTES):
-            memory[offset : offset + _PATTERN_BYTES] = pattern
+        def write() -> None:
+            for offset in range(0, size_bytes, _PATTERN_BYTES):
+                memory[offset : offset + _PATTERN_BYTES] = pattern
 
-    def read() -> None:
-        _sum(memory, range(0, size_bytes, PAGE))
+        def read() -> None:
+            _sum(memory, range(0, size_bytes, PAGE))
 
-    out_bytes_per_s = _swapped("pswpout", write)
-    read()  # writes the rest to swap, so that the next pass only reads
-    in_bytes_per_s = _swapped("pswpin", read)
-    return out_bytes_per_s, in_bytes_per_s
+        out_bytes_per_s = _swapped("pswpout", write)
+        read()  # writes the rest to swap, so that the next pass only reads
+        return out_bytes_per_s, _swapped("pswpin", read)
 
 
 def _swapped(counter: str, do: Callable[[], None]) -> float:

@@ -10,11 +10,11 @@ from pytest_edgeload.networks.tile import PAGE, share, span_bytes
 from pytest_edgeload.planning.machine_speeds import HUGE_BYTES, Contention, LayerSize, MachineSpeeds
 from pytest_edgeload.planning.plan import Plan, Task, WeightKey
 from pytest_edgeload.planning.reader_names import DIRECT, MAPPING, THROUGH_CACHE
-from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, Work
+from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, RECLAIM, Work
 from pytest_edgeload.planning.virtual_memory import PIECE_BYTES, Traffic, VirtualMemory
 from pytest_edgeload.workload import Workload
 
-_PART_BYTES = 64 << 20  # of a load under a limit: the kernel takes memory so far ahead of the bytes that it reads
+_BESIDE_RECLAIM = 10.0  # times as long as alone: tasks that map and unmap memory while the kernel reclaims for another
 _PRIVATE_SHARE = 0.58  # of the resident memory of an idle worker; the rest are files that others have mapped as well
 _COLD_SHARE = 0.85  # of that private memory, which it no longer needs
 _KERNEL_BYTES = 4 << 20  # that the kernel counts against the limit as well
@@ -67,7 +67,7 @@ class CalibratedMachine:
         self._read_into_arena: set[Hashable] = set()
         self._executed: set[LayerSize] = set()
         self._exec_s: dict[tuple[int, int, bool, bool], float] = {}
-        self._paces: dict[tuple[int, int], tuple[float, float]] = {}
+        self._paces: dict[tuple[int, int, int], tuple[float, float, float]] = {}
         self._slowed = _slowed_beside(speeds.contention, is_arena=plan.arena_bytes > 0)
 
     @property
@@ -82,7 +82,7 @@ class CalibratedMachine:
         self.memory.write("idle", self._cold_bytes)  # only once, before the first task
         self._cold_bytes = 0
         self.memory.hold_activations(activation_bytes)
-        yield DISK, self._moving_s(before)
+        yield from self._moving(before)
         if task.layer is None:
             yield PROCESSOR, self.speeds.worker.request_s + task_s
         elif task.kind == "load":
@@ -99,11 +99,16 @@ class CalibratedMachine:
 
     # ---- time --------------------------------------------------------------------------------------------------
 
-    def paces(self, on_disk: int, on_processor: int) -> tuple[float, float]:
-        """Return the paces of loads and of execs, as measured alone, with each other, and beside the other kind."""
-        key = on_disk, on_processor
+    def paces(self, on_disk: int, on_processor: int, in_reclaim: int) -> tuple[float, float, float]:
+        """Return the paces of loads and of execs, as measured alone, with each other, and beside the other kind.
+
+        All of them need memory, so they wait for a reclaim.
+        """
+        key = on_disk, on_processor, in_reclaim
         if key not in self._paces:
-            self._paces[key] = 1 / self._loads_slowed(*key), 1 / self._execs_slowed(*key)
+            slowed = self._loads_slowed(on_disk, on_processor), self._execs_slowed(on_disk, on_processor)
+            waiting = _BESIDE_RECLAIM if in_reclaim else 1.0
+            self._paces[key] = 1 / (slowed[0] * waiting), 1 / (slowed[1] * waiting), 1 / max(1, in_reclaim)
         return self._paces[key]
 
     def _loads_slowed(self, on_disk: int, on_processor: int) -> float:
@@ -136,55 +141,40 @@ class CalibratedMachine:
         seconds = self.speeds.read_s(self._setup.reader, stored_bytes, is_cached=is_cached)
         return seconds + (size_bytes / _RESTORED_BYTES_PER_S if self._setup.stored_share < 1 else 0.0)
 
-    def _moving_s(self, before: Traffic) -> float:
-        """Return the seconds of the traffic to and from swap since `before`."""
+    def _moving(self, before: Traffic) -> Work:
+        """Yield the work of the traffic to and from swap since `before`."""
         if self.memory.traffic == before:
-            return 0.0
+            return
         moved, swap = self.memory.traffic.since(before), self.speeds.swap
-        if swap is None:
-            return (moved.out_bytes + moved.in_bytes) / self.speeds.write_bytes_per_s
-        return moved.out_bytes / swap.out_bytes_per_s + moved.in_bytes / swap.in_bytes_per_s
+        yield RECLAIM, moved.out_bytes / (swap.out_bytes_per_s if swap else self.speeds.write_bytes_per_s)
+        yield DISK, moved.in_bytes / (swap.in_bytes_per_s if swap else self.speeds.write_bytes_per_s)
 
     # ---- memory ------------------------------------------------------------------------------------------------
 
     def _load(self, task: Task, i: int, read_bytes: int) -> Work:
-        """Bring the weights of a load into memory part by part, because others take and free memory meanwhile."""
+        """Bring the weights of a load into memory, which it takes at once: the kernel pins all of it to read there."""
         reader, worker, network = self._setup.reader, self.speeds.worker, self._networks[task.request]
-        file = (network.name, i, task.tile)
-        parts = self._parts(task, file, span_bytes(network.layers[i], task.tile), read_bytes)
-        self._blocks[task.weights] = [block for part in parts for block in part]
-        whole_bytes = sum(size_bytes for _, size_bytes in self._blocks[task.weights])
-        has_small_pages = task.place is None and reader != MAPPING
-        small_bytes = min(read_bytes, HUGE_BYTES) if has_small_pages else 0
-        whole_s = self._reading_s(read_bytes)
-        cached_s = self._reading_s(read_bytes, is_cached=True) if reader in {MAPPING, THROUGH_CACHE} else 0.0
-        small_s = small_bytes * worker.small_page_s_per_byte
-        for n, part in enumerate(parts):
-            before = self.memory.traffic
-            share_of_load = sum(size_bytes for _, size_bytes in part) / whole_bytes if whole_bytes else 1.0
-            part_bytes = round(share_of_load * read_bytes)
-            found = self._fetch((file, n), part_bytes) / part_bytes if part_bytes else 0.0
-            fresh_bytes = 0 if reader == MAPPING else self._write(part, is_placed=task.place is not None)
-            if task.place is not None and reader == THROUGH_CACHE:
-                self._forget_repeated((file, n), part_bytes)
-            touching_s = share_of_load * small_s + fresh_bytes / PAGE * self.speeds.fresh_s_per_page
-            if reader == THROUGH_CACHE:  # the kernel reads ahead from the disk while memory is written
-                touching_s *= found
-            reading_s = share_of_load * (found * cached_s + (1 - found) * whole_s)
-            fixed_s = share_of_load * (worker.load_s + worker.task_s)
-            yield DISK, reading_s + touching_s + fixed_s + self._moving_s(before)
+        file, before = (network.name, i, task.tile), self.memory.traffic
+        blocks = self._room(task, file, span_bytes(network.layers[i], task.tile), read_bytes)
+        self._blocks[task.weights] = blocks
+        found = self._fetch(file, read_bytes) / read_bytes if read_bytes else 0.0
+        fresh_bytes = 0 if reader == MAPPING else self._write(blocks, is_placed=task.place is not None)
+        if task.place is not None and reader == THROUGH_CACHE:
+            self._forget_repeated(file, read_bytes)
+        yield from self._moving(before)
+        small_bytes = min(read_bytes, HUGE_BYTES) if task.place is None and reader != MAPPING else 0
+        touching_s = small_bytes * worker.small_page_s_per_byte + fresh_bytes / PAGE * self.speeds.fresh_s_per_page
+        if reader == THROUGH_CACHE:  # the kernel reads ahead from the disk while memory is written
+            touching_s *= found
+        cached_s = found * self._reading_s(read_bytes, is_cached=True) if found else 0.0
+        yield DISK, cached_s + (1 - found) * self._reading_s(read_bytes) + touching_s + worker.load_s + worker.task_s
 
-    def _parts(self, task: Task, file: Hashable, span: int, read_bytes: int) -> list[list[_Block]]:
-        """Return the memory of a load, divided in parts: one if there is no limit."""
-        part_bytes = _PART_BYTES if self._setup.memory_bytes is not None else max(1, read_bytes, span)
-        if task.place is not None and self._setup.reader != MAPPING:
-            pieces = range(task.place // PIECE_BYTES, -(-(task.place + span) // PIECE_BYTES))
-            sizes = {p: min(PIECE_BYTES, self._arena_bytes - p * PIECE_BYTES) for p in pieces}
-            step = max(1, part_bytes // PIECE_BYTES)
-            return [[(("arena", p), sizes[p]) for p in pieces[at : at + step]] for at in range(0, len(pieces), step)]
-        key = file if self._setup.reader == MAPPING else task.weights
-        begins = range(0, read_bytes, part_bytes)
-        return [[((key, n), min(part_bytes, read_bytes - begin))] for n, begin in enumerate(begins)] or [[]]
+    def _room(self, task: Task, file: Hashable, span: int, read_bytes: int) -> list[_Block]:
+        """Return the memory of a load: pieces of the arena, or all in one."""
+        if task.place is None or self._setup.reader == MAPPING:
+            return [(file if self._setup.reader == MAPPING else task.weights, read_bytes)]
+        pieces = range(task.place // PIECE_BYTES, -(-(task.place + span) // PIECE_BYTES))
+        return [(("arena", p), min(PIECE_BYTES, self._arena_bytes - p * PIECE_BYTES)) for p in pieces]
 
     def _fetch(self, file: Hashable, size_bytes: int) -> int:
         """Read from a file; return the bytes that the page cache has."""
@@ -195,10 +185,10 @@ class CalibratedMachine:
         self.memory.fetch(file, size_bytes)
         return size_bytes - self.memory.traffic.since(before).file_bytes
 
-    def _write(self, part: Iterable[_Block], *, is_placed: bool) -> int:
+    def _write(self, blocks: Iterable[_Block], *, is_placed: bool) -> int:
         """Write weights; return the bytes of memory that are written for the first time."""
         fresh_bytes = 0
-        for key, size_bytes in part:
+        for key, size_bytes in blocks:
             self.memory.write(key, size_bytes)
             fresh_bytes += 0 if key in self._places else size_bytes
             if is_placed:
@@ -222,8 +212,8 @@ class CalibratedMachine:
         for block in blocks:
             before = self.memory.traffic
             access(*block)
-            file_bytes = self.memory.traffic.since(before).file_bytes
-            yield DISK, self._moving_s(before) + self._reading_s(file_bytes)
+            yield from self._moving(before)
+            yield DISK, self._reading_s(self.memory.traffic.since(before).file_bytes)
 
     def _free(self, weights: WeightKey) -> int:
         """Give the memory of weights back, unless it is in the arena; return its bytes."""

@@ -6,10 +6,10 @@ import heapq
 import math
 from collections.abc import Callable, Iterator
 
-from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, Resource, Work
+from pytest_edgeload.planning.virtual_machine import Resource, Work
 
-Paces = Callable[[int, int], tuple[float, float]]
-"""Returns the pace of work on the disk and on the processor, by the number of tasks that do either."""
+Paces = Callable[[int, int, int], tuple[float, float, float]]
+"""Returns the pace of work on each resource, by the number of tasks that occupy them; see `VirtualMachine.paces`."""
 
 
 class RunningWork:
@@ -21,7 +21,7 @@ class RunningWork:
 
     def __init__(self, paces: Paces) -> None:
         self._paces = paces
-        self._clocks = (_Clock(), _Clock())
+        self._clocks = (_Clock(), _Clock(), _Clock())  # by resource
         self._rest: dict[int, Iterator[tuple[Resource, float]]] = {}  # of each task, the parts that have not begun
         self._over: list[tuple[float, int]] = []  # a heap of the tasks that have no work left, and since when
 
@@ -66,8 +66,8 @@ class RunningWork:
         return False
 
     def _repace(self, now_s: float) -> None:
-        disk, processor = self._clocks[DISK], self._clocks[PROCESSOR]
-        for clock, pace in zip(self._clocks, self._paces(len(disk), len(processor)), strict=True):
+        first, second, third = self._clocks
+        for clock, pace in zip(self._clocks, self._paces(len(first), len(second), len(third)), strict=True):
             clock.change(pace, now_s)
 
 

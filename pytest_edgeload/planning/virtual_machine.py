@@ -9,11 +9,12 @@ from pytest_edgeload.networks.tile import share
 from pytest_edgeload.planning.plan import Speeds, Task
 from pytest_edgeload.workload import Workload
 
-Resource = Literal[0, 1]
-"""The part of a machine that work occupies: its disk or its processors."""
+Resource = Literal[0, 1, 2]
+"""The part of a machine that work occupies: its disk, its processors, or the kernel's reclaim of memory."""
 
 DISK: Final = 0
 PROCESSOR: Final = 1
+RECLAIM: Final = 2
 
 Work = Iterable[tuple[Resource, float]]
 """The work of a task, one part after the other: each a resource, and the seconds for which it is needed alone.
@@ -39,8 +40,8 @@ class VirtualMachine(Protocol):
     def end(self, task: Task, activation_bytes: int) -> None:
         """Let a task end, after which all requests together hold `activation_bytes`."""
 
-    def paces(self, on_disk: int, on_processor: int) -> tuple[float, float]:
-        """Return the pace of each work on the disk, and of each on the processor, while so many tasks do either.
+    def paces(self, on_disk: int, on_processor: int, in_reclaim: int) -> tuple[float, float, float]:
+        """Return the pace of each work on each of the resources, while so many tasks occupy them.
 
         It is in seconds of work per second: 1 if nothing else slows it down.
         """
@@ -68,6 +69,6 @@ class NominalMachine:
     def end(self, task: Task, activation_bytes: int) -> None:
         """Do nothing."""
 
-    def paces(self, on_disk: int, on_processor: int) -> tuple[float, float]:  # noqa: ARG002
-        """Return 1 and 1: each lane has a disk and a processor of its own."""
-        return 1.0, 1.0
+    def paces(self, on_disk: int, on_processor: int, in_reclaim: int) -> tuple[float, float, float]:  # noqa: ARG002
+        """Return 1 for each: each lane has a disk and a processor of its own."""
+        return 1.0, 1.0, 1.0

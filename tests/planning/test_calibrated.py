@@ -1,4 +1,4 @@
-"""A worker's memory while tasks run: loads take it part by part, and contention depends on their place."""
+"""A worker's memory while tasks run: who waits for it, and how contention depends on the place of loads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from pytest_edgeload.planning.calibrated import CalibratedMachine, WorkerSetup
 from pytest_edgeload.planning.machine_speeds import Contention, MachineSpeeds, WorkerCost
 from pytest_edgeload.planning.plan import Budget, Plan, Task
+from pytest_edgeload.planning.virtual_machine import RECLAIM
 from pytest_edgeload.policies import POLICIES
 from tests.builders import network, workload
 
@@ -22,22 +23,27 @@ def task(kind: str, layer: int) -> Task:
     return next(task for task in PLAN.tasks if (task.kind, task.layer) == (kind, layer))
 
 
-@pytest.mark.parametrize("is_freed_meanwhile", [True, False])
-def test_memory_that_is_freed_during_a_load_is_there_for_the_rest_of_it(*, is_freed_meanwhile: bool) -> None:
-    """Under a limit that holds one layer and a half, a second one fits if the first one goes while it is loaded."""
+def test_a_load_takes_its_memory_at_its_start() -> None:
+    """Under a limit that holds one layer and a half, half of the first one goes to swap before anything is read."""
     machine = CalibratedMachine(PLAN, ASKED, SPEEDS, WorkerSetup(memory_bytes=(100 - 42 + 12 + 240) * MIB))
     list(machine.begin(task("load", 0), 0, 160 * MIB, 0))
-    second = iter(machine.begin(task("load", 1), 0, 160 * MIB, 0))
-    for _ in range(2):  # without traffic, the first part is that of the activations
-        next(second)
-    if is_freed_meanwhile:
-        list(machine.begin(task("free", 0), 0, 0, 0))
-    list(second)
-    assert bool(machine.memory.traffic.out_bytes) is not is_freed_meanwhile
+    resource, seconds = next(iter(machine.begin(task("load", 1), 0, 160 * MIB, 0)))
+    assert resource == RECLAIM
+    assert SPEEDS.swap is not None
+    assert seconds == pytest.approx(machine.memory.traffic.out_bytes / SPEEDS.swap.out_bytes_per_s)
+    assert machine.memory.traffic.out_bytes >= 80 * MIB
+
+
+def test_all_others_wait_while_the_kernel_swaps_out() -> None:
+    """They map and unmap memory as well; two reclaims share the speed of swap."""
+    machine = CalibratedMachine(PLAN, ASKED, SPEEDS, WorkerSetup())
+    alone, beside = machine.paces(1, 1, 0), machine.paces(1, 1, 2)
+    assert beside[:2] == pytest.approx([pace / 10 for pace in alone[:2]])
+    assert beside[2] == 0.5
 
 
 @pytest.mark.parametrize(("arena_bytes", "paces"), [(0, (1 / 1.5, 1 / 2.0)), (MIB, (1 / 1.1, 1 / 1.2))])
 def test_a_plan_with_an_arena_has_the_contention_of_loads_into_it(arena_bytes: int, paces: tuple[float, float]) -> None:
     """Loads into resident memory need little of the processor."""
     plan = Plan(PLAN.tasks, 2, arena_bytes=arena_bytes)
-    assert CalibratedMachine(plan, ASKED, SPEEDS, WorkerSetup()).paces(1, 1) == pytest.approx(paces)
+    assert CalibratedMachine(plan, ASKED, SPEEDS, WorkerSetup()).paces(1, 1, 0)[:2] == pytest.approx(paces)

@@ -8,20 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.planning.running_work import RunningWork
-from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, Resource, Work
+from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, RECLAIM, Resource, Work
 
 SECONDS = st.integers(0, 16).map(lambda eighths: eighths / 8)
-WORK = st.lists(st.tuples(st.sampled_from([DISK, PROCESSOR]), SECONDS), max_size=3)
+WORK = st.lists(st.tuples(st.sampled_from([DISK, PROCESSOR, RECLAIM]), SECONDS), max_size=3)
 
 
-def alone(_on_disk: int, _on_processor: int) -> tuple[float, float]:
+def alone(_on_disk: int, _on_processor: int, _in_reclaim: int) -> tuple[float, float, float]:
     """Slow nothing."""
-    return 1.0, 1.0
+    return 1.0, 1.0, 1.0
 
 
-def shared(on_disk: int, on_processor: int) -> tuple[float, float]:
+def shared(on_disk: int, on_processor: int, in_reclaim: int) -> tuple[float, float, float]:
     """Share each resource evenly."""
-    return 1 / max(1, on_disk), 1 / max(1, on_processor)
+    return 1 / max(1, on_disk), 1 / max(1, on_processor), 1 / max(1, in_reclaim)
 
 
 def ends(running: RunningWork, works: Sequence[Work]) -> dict[int, float]:
