@@ -98,8 +98,9 @@ def search(
 ) -> WorstMix | None:
     """Return the simplest workload found whose loss is almost the largest found; None if none has a loss above 0.
 
-    `loss` returns how much worse the policy is, as a share, or a negative number. `show` is called now and then with
-    the number of workloads so far and the largest loss. A search takes about `seconds`.
+    `loss` returns how much worse the policy is, as a share, or a negative number. `show` is called for each workload
+    with the number of workloads so far and the largest loss. A search takes about `seconds`, but tries the first
+    workloads, about 50, in any case.
     """
     return _MixSearch(drawn, loss, seconds, show).run()
 
@@ -158,7 +159,6 @@ class _MixSearch:
                 raise _Found
 
         attempt()
-        self._show(len(self._losses), 0.0 if self._best is None else self._losses[self._best])
 
     def _loss_of(self, document: WorkloadForm) -> float:
         """Return the loss; at the end of the time only of workloads that are known, and -1 for all others.
@@ -171,4 +171,5 @@ class _MixSearch:
             self._losses[document] = value = min(MAX_LOSS, self._loss(document))
             if value > (0.0 if self._best is None else self._losses[self._best]):
                 self._best = document
+            self._show(len(self._losses), 0.0 if self._best is None else self._losses[self._best])
         return self._losses[document]

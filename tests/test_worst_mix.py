@@ -29,16 +29,18 @@ def test_largest_loss_is_found_and_simplified() -> None:
 
 
 def test_loss_is_computed_once_for_each_workload() -> None:
-    """The number of tried workloads is that of different ones."""
+    """The number of tried workloads is that of different ones, and each is shown."""
     seen: list[WorkloadForm] = []
 
     def loss(document: WorkloadForm) -> float:
         seen.append(document)
         return 0.01 * len(_requests(document))
 
-    found = search(DRAWN, loss, 1.0, lambda *_: None)
+    shown: list[int] = []
+    found = search(DRAWN, loss, 1.0, lambda tried, _: shown.append(tried))
     assert found is not None
     assert found.tried == len(seen) == len({*seen})
+    assert shown == [*range(1, found.tried + 1)]
 
 
 @pytest.mark.parametrize(("value", "is_found"), [(-1.0, False), (0.0, False), (99.0, True)])

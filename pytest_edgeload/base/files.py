@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
 
-from pytest_edgeload.base.errors import Setting, UsageError, Words
+from pytest_edgeload.base.errors import Setting, Unsupported, UsageError, Words
 from pytest_edgeload.base.units import format_size
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -69,6 +69,15 @@ def write(path: Path, data: bytes, mode: int | None = None) -> None:
         file.write(data)
 
 
+def try_beside(path: Path, data: bytes = b"") -> None:
+    """Write a file beside `path`, which stays as it is, and remove it: so `write` will work. Raises OSError."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.tried")
+    try:
+        write(part, data)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 @contextmanager
 def replacing(path: Path, mode: int | None = None) -> Iterator[BufferedWriter]:
     """Yield a new file, which replaces `path` when the block ends.
@@ -120,6 +129,15 @@ def make_folder(folder: Path) -> None:
     """Create a folder and its parents, in which no other user may write under any umask. Raises OSError."""
     for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
         missing.mkdir(mode=0o755, exist_ok=True)
+
+
+@contextmanager
+def named_by(setting: Setting) -> Iterator[None]:
+    """Turn an OSError of writing the file that `setting` names into Unsupported."""
+    try:
+        yield
+    except OSError as error:
+        raise Unsupported(setting, error.strerror or "cannot be written", "name a file elsewhere") from error
 
 
 def cache_hint(error: OSError) -> Words:

@@ -36,6 +36,14 @@ def listed(names: Sequence[object]) -> str:
     return f"{first} and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else first
 
 
+def comma_list(text: str) -> tuple[str, ...]:
+    """Return the items of a comma list, without duplicates. Raises ValueError if there are none."""
+    items = tuple(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))
+    if not items:
+        raise ValueError("an empty list; give at least one name")
+    return items
+
+
 def as_path(text: str, folder: Path | None = None) -> Path:
     """Return `text` as an absolute path; `~` is a home directory. A relative path starts at `folder`.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pytest_edgeload.base import arguments
 from pytest_edgeload.base.arguments import whole
+from pytest_edgeload.base.text import comma_list
 
 SIZE_HINT = "try 512M, 1G or base+256M"
 RATE_HINT = "try 90M, which is 90 MiB a second"
@@ -168,3 +169,13 @@ class Limit:
     def resolve(self, idle_bytes: int) -> int:
         """Return the bytes to enforce if an idle worker needs `idle_bytes`."""
         return self.size_bytes + (idle_bytes if self.above_base else 0)
+
+
+def parse_limit(text: str) -> Limit | None:
+    """Return the limit in `text`; None for `none`. Raises ValueError."""
+    return None if text == "none" else Limit.parse(text)
+
+
+def parse_limits(text: str) -> tuple[Limit | None, ...]:
+    """Return the limits of a comma list, without duplicates; None for `none`. Raises ValueError."""
+    return tuple(dict.fromkeys(map(parse_limit, comma_list(text))))

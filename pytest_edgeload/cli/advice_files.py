@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from pytest_edgeload.base import files
-from pytest_edgeload.base.errors import Refusal, Setting, Unsupported
+from pytest_edgeload.base.errors import Refusal, Setting
 from pytest_edgeload.cli.recording import command_line
 from pytest_edgeload.report.html import advice as html
 from pytest_edgeload.report.html import frame
@@ -21,9 +20,8 @@ def check(page: Path | None, json: Path | None) -> None:
     """Raise Refusal if one of the files cannot be written, or a page cannot be made here."""
     for option, path in (("html", page), ("json", json)):
         if path is not None:
-            tried = path.with_name(f"{path.name}.{os.getpid()}.tried")
-            _write(option, tried, b"", path)
-            tried.unlink()
+            with files.named_by(Setting(option, str(path))):
+                files.try_beside(path)
     if page is not None:
         try:
             frame.check()
@@ -36,18 +34,11 @@ def write(page: Path | None, json: Path | None, advice: Advice, next_steps: Sequ
     lines = []
     if page is not None:
         text = html.render(advice, next_steps, document((), {}, Path.cwd(), command_line()))
-        _write("html", page, text.encode("utf-8", "backslashreplace"))
+        with files.named_by(Setting("html", str(page))):
+            files.write(page, text.encode("utf-8", "backslashreplace"))
         lines.append(f"advice written to {page.absolute().as_uri()}")
     if json is not None:
-        _write("json", json, msgspec.json.format(msgspec.json.encode(advice)))
+        with files.named_by(Setting("json", str(json))):
+            files.write(json, msgspec.json.format(msgspec.json.encode(advice)))
         lines.append(f"advice written to {json}")
     return "\n".join(lines)
-
-
-def _write(option: str, path: Path, content: bytes, named: Path | None = None) -> None:
-    """Write a file, which an error calls `named`. Raises Unsupported."""
-    try:
-        files.write(path, content)
-    except OSError as error:
-        reason = error.strerror or "cannot be written"
-        raise Unsupported(Setting(option, str(named or path)), reason, "name a file elsewhere") from error

@@ -11,8 +11,8 @@ from typing import TypeVar
 from platformdirs import user_cache_path
 
 from pytest_edgeload.base.errors import suggestion
-from pytest_edgeload.base.text import as_path, follow_links
-from pytest_edgeload.base.units import Limit, parse_count, parse_duration, parse_size, parse_swap
+from pytest_edgeload.base.text import as_path, comma_list, follow_links
+from pytest_edgeload.base.units import parse_count, parse_duration, parse_limit, parse_limits, parse_size, parse_swap
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.columns import parse_columns, parse_group_by, parse_sort
 from pytest_edgeload.results.baseline import check_name
@@ -35,10 +35,6 @@ def refusing(parse: Callable[[str], _T]) -> Callable[[str], _T]:
             raise argparse.ArgumentTypeError(f"{text}: {error}") from error
 
     return parse_or_refuse
-
-
-def _limit(text: str) -> Limit | None:
-    return None if text == "none" else Limit.parse(text)
 
 
 def _whole(text: str) -> int:
@@ -73,26 +69,15 @@ def _export(text: str) -> tuple[str, Path]:
     return kind, _output(path)
 
 
-def _limits(text: str) -> tuple[Limit | None, ...]:
-    return tuple(dict.fromkeys(map(_limit, _names(text))))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))
-    if not names:
-        raise ValueError("an empty list; give at least one name")
-    return names
-
-
-limit = refusing(_limit)
+limit = refusing(parse_limit)
 count = refusing(parse_count)
 whole = refusing(_whole)
 folder = refusing(_folder)
 output = refusing(_output)
-limits = refusing(_limits)
+limits = refusing(parse_limits)
 export = refusing(_export)
 baseline_name = refusing(check_name)
-names = refusing(_names)
+names = refusing(comma_list)
 duration = refusing(parse_duration)
 size = refusing(parse_size)
 size_or_zero = refusing(lambda text: 0 if text == "0" else parse_size(text))

@@ -15,7 +15,8 @@ from pytest_edgeload.base.text import MAX_NAME_CHARACTERS, bounded
 from pytest_edgeload.base.tracebacks import with_user_lines
 from pytest_edgeload.cli import terminal
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.registry import Registry, is_file
+from pytest_edgeload.networks.recipe import is_file
+from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.peers import known_peers, missing
 from pytest_edgeload.peers.peer import Peer

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from pytest_edgeload.base import files
-from pytest_edgeload.base.errors import Setting, Unsupported
+from pytest_edgeload.base.errors import Setting
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.measuring.directories import SessionDirectories
@@ -69,11 +69,8 @@ def _document(path: Path) -> Document:
 
 def _write(path: Path, text: str) -> None:
     """Write `text`, whole or not at all. Raises Unsupported."""
-    try:
+    with files.named_by(Setting("output", str(path))):
         files.write(path, text.encode("utf-8", "backslashreplace"))
-    except OSError as error:
-        reason = error.strerror or "cannot be written"
-        raise Unsupported(Setting("output", str(path)), reason, "name a file in another folder") from error
 
 
 SUBCOMMAND = Subcommand(

@@ -90,6 +90,10 @@ def _run(args: argparse.Namespace) -> CommandResult:
         from pytest_edgeload import worst_mix  # noqa: PLC0415  # needs hypothesis, which other subcommands do not
     except ModuleNotFoundError as error:
         raise Unsupported("edgeload search", "needs hypothesis", "pip install 'pytest-edgeload[hypothesis]'") from error
+    output = Setting("output", str(args.output))
+    if args.output is not None:
+        with files.named_by(output):
+            files.try_beside(args.output)
     project = Project(Path.cwd())
     registry = project.registry(Store(args.cache_dir or arguments.cache()))
     rivalry = _rivalry(args, project, registry)
@@ -107,7 +111,8 @@ def _run(args: argparse.Namespace) -> CommandResult:
         return CommandResult(f"{rivalry.policy} lost to {rivals} under no workload that was tried at {args.mem}")
     mix, text = _mix(found.document), yaml_text(found.document)
     if args.output is not None:
-        _write(args.output, text)
+        with files.named_by(output):
+            files.write(args.output, text.encode())
     predicted = {policy: each.value for policy, each in rivalry.predictions(mix).items() if each.value is not None}
     best = _best(predicted, rivalry.rivals, main_objective(mix))
     measured: Mapping[str, Sequence[float | None]] = {}
@@ -190,14 +195,6 @@ def _confirm(
 
 def _show(tried: int, loss: float) -> None:
     terminal.show(f"edgeload: {tried} workloads tried, largest loss {loss:.0%}")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        files.write(path, text.encode())
-    except OSError as error:
-        reason = error.strerror or "cannot be written"
-        raise Unsupported(Setting("output", str(path)), reason, "name a file elsewhere") from error
 
 
 SUBCOMMAND = Subcommand(

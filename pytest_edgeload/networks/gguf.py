@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.networks.layer import TensorSpec
 
-MAGIC = b"GGUF"
 PLAIN_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 BLOCK_TYPES = ("Q8_0", "Q4_0", "Q4_K", "Q6_K")
 

@@ -8,9 +8,7 @@ worker holds the model's code or memory. An .edgenet file is a network that is m
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import os
-from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,16 +16,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from pytest_edgeload.base import arguments
 from pytest_edgeload.base.errors import Refusal, Setting, UsageError, check_name, suggestion
-from pytest_edgeload.base.functions import check_function, search_path
-from pytest_edgeload.networks.checkpoint import BadCheckpoint, changed_file, checkpoint_files, file_stamp
+from pytest_edgeload.base.functions import search_path
+from pytest_edgeload.networks.checkpoint import BadCheckpoint, changed_file, file_stamp
 from pytest_edgeload.networks.compressed import PLAIN, StoreForm, compress_network, edgenet_form, verify_copy
 from pytest_edgeload.networks.edgenet import is_edgenet
 from pytest_edgeload.networks.folder import converted_folder, file_stamps, read_graph, verify_network
 from pytest_edgeload.networks.layer import FORMAT, Network
-from pytest_edgeload.networks.making import ConvertNetwork, MakeNetwork, check_format, is_saved_model
+from pytest_edgeload.networks.making import ConvertNetwork, MakeNetwork
 from pytest_edgeload.networks.preparation import PreparationFailed, ShowProgress, prepare
+from pytest_edgeload.networks.recipe import Recipe, is_file
 from pytest_edgeload.networks.source import find_source
 from pytest_edgeload.networks.store import Store, recipe_key
 
@@ -39,35 +37,6 @@ class UnknownNetwork(UsageError):
 _LIVE_MODEL = "a model of a test"
 _NO_MODULE = UsageError("it has no module", hint="run it under a policy")
 _SKELETON = "pytest_edgeload.exporting.weightless:write_skeleton"
-_RATIO = "give the largest relative difference, such as 0.001"
-
-
-class Recipe(NamedTuple):
-    """The source of a network: a function or the path of a .pt2 file, and the checkpoint with the weights, if any.
-
-    `tolerance` is the largest output error of its runs, None if it follows from the network's types. `names` has the
-    names of tensors in the module and in the checkpoint, if they differ.
-    """
-
-    factory: str
-    checkpoint: Path | None = None
-    tolerance: float | None = None
-    names: tuple[tuple[str, str], ...] = ()
-
-    def __str__(self) -> str:
-        checkpoint = "" if self.checkpoint is None else f" with {self.checkpoint}"
-        return f"{self.factory}{checkpoint}{'' if self.tolerance is None else f', tolerance {self.tolerance:g}'}"
-
-    @property
-    def source_module(self) -> str | None:
-        """The module of the factory; None for a saved model."""
-        return None if is_file(self.factory) else self.factory.partition(":")[0]
-
-    def weight_files(self) -> list[Path]:
-        """Return the user's files that contain the weights. Raises BadCheckpoint."""
-        if is_saved_model(self.factory):
-            return [Path(self.factory)]
-        return [] if self.checkpoint is None else checkpoint_files(self.checkpoint)
 
 
 class _StoredNetwork(NamedTuple):
@@ -133,24 +102,11 @@ class Registry:
         form, the tolerance is not a positive number, `names` are not texts or the name is taken.
         """
         check_name("network", name)
-        factory = os.fsdecode(factory) if isinstance(factory, bytes | os.PathLike) else factory
-        if is_file(factory):
-            if checkpoint is not None:
-                raise UsageError(f"network {name}", f"{factory} has its own weights", "leave the checkpoint out")
-            if is_edgenet(factory) and tolerance is not None:
-                raise UsageError(f"network {name}", f"{factory} has its own tolerance", "leave the tolerance out")
-            factory = str(self.base / factory)
-        else:
-            check_format(f"network {name}:", factory)
-            check_function(f"network {name}: factory", factory)
-        checkpoint_path = None if checkpoint is None else self.base / arguments.path("checkpoint", checkpoint)
-        if names and checkpoint is None:
-            raise UsageError(f"network {name}", "it has names of tensors, but no checkpoint", "leave the names out")
-        recipe = Recipe(factory, checkpoint_path, checked_tolerance(tolerance), _checked_names(names))
+        recipe = Recipe.of(name, factory, checkpoint, tolerance, names, self.base)
         if self._recipes.get(name) != recipe:
             self.check_free(name, recipe)
         self._recipes[name] = recipe
-        if is_edgenet(factory):
+        if is_edgenet(recipe.factory):
             self._skeletons[name] = _NO_MODULE
 
     def check_free(self, name: str, source: object = _LIVE_MODEL) -> None:
@@ -294,11 +250,6 @@ class Registry:
         return recipe
 
 
-def is_file(factory: str) -> bool:
-    """Return whether a factory is the path of a file rather than a function."""
-    return is_saved_model(factory) or is_edgenet(factory)
-
-
 def _no_skeleton(name: str) -> str:
     return f"network {name} cannot be sent to a peer"
 
@@ -315,29 +266,6 @@ def _convert(request: ConvertNetwork, label: str, failed: str, show: ShowProgres
         raise error.about(failed) from None
     finally:
         show(label, 1, 1)
-
-
-def _checked_names(names: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
-    """Return the names of tensors as pairs. Raises BadArgument unless they are texts, each given once."""
-    hint = "give a dict with the names in the checkpoint by those in the module"
-    given: object = {} if names is None else names
-    pairs = tuple(given.items()) if isinstance(given, Mapping) else ()
-    if not isinstance(given, Mapping) or any(not isinstance(each, str) for pair in pairs for each in pair):
-        raise arguments.BadArgument("names", "not a dict of texts", hint)
-    counts = Counter(stored for _, stored in pairs)
-    for stored in (stored for stored, count in counts.items() if count > 1):
-        raise arguments.BadArgument.of("names", stored, "given to two tensors", "name each tensor once")
-    return pairs
-
-
-def checked_tolerance(tolerance: object) -> float | None:
-    """Return the tolerance of a network as a float, or None. Raises BadArgument if it is not a positive number."""
-    if tolerance is None:
-        return None
-    found = arguments.number("tolerance", tolerance, _RATIO)
-    if not 0 < found < math.inf:
-        raise arguments.BadArgument.of("tolerance", tolerance, "not a positive number", _RATIO)
-    return found
 
 
 def _sources(network: str, module: str) -> list[Path]:

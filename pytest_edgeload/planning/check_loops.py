@@ -12,7 +12,8 @@ from itertools import pairwise
 
 from pytest_edgeload.networks.tile import PAGE, span_bytes
 from pytest_edgeload.planning.ancestry import Ancestry
-from pytest_edgeload.planning.plan import InvalidPlan, Plan, Task, Unrolled, WeightKey, needs_of_steps, unrolled
+from pytest_edgeload.planning.plan import InvalidPlan, Plan, Task, WeightKey, needs_of_steps
+from pytest_edgeload.planning.unrolled import Unrolled, unrolled
 from pytest_edgeload.planning.words import describe, task_words
 from pytest_edgeload.workload import Workload
 

@@ -16,7 +16,8 @@ import msgspec
 from pytest_edgeload.base.errors import UsageError, check_name
 from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.registry import Registry, checked_tolerance
+from pytest_edgeload.networks.recipe import checked_tolerance
+from pytest_edgeload.networks.registry import Registry
 
 
 class _LiveNetwork(NamedTuple):

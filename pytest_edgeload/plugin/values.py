@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeVar
 
-from pytest_edgeload.base.text import as_path, follow_links
+from pytest_edgeload.base.text import as_path, comma_list, follow_links
 
 if TYPE_CHECKING:
     from pytest_edgeload.base.units import Limit
@@ -49,10 +49,7 @@ def or_empty(parse: Callable[_P, tuple[_T, ...]]) -> Callable[_P, tuple[_T, ...]
 
 def to_names(text: str) -> tuple[str, ...]:
     """Return the names of a comma list, without duplicates."""
-    names = tuple(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))
-    if not names:
-        raise ValueError("an empty list; give at least one name")
-    return names
+    return comma_list(text)
 
 
 def to_stores(text: str) -> tuple[StoreForm, ...]:
@@ -62,9 +59,9 @@ def to_stores(text: str) -> tuple[StoreForm, ...]:
 
 def to_limits(text: str) -> tuple[Limit | None, ...]:
     """Return the limits of a comma list, without duplicates; None for `none`."""
-    from pytest_edgeload.base.units import Limit
+    from pytest_edgeload.base.units import parse_limits
 
-    return tuple(dict.fromkeys(None if item == "none" else Limit.parse(item) for item in to_names(text)))
+    return parse_limits(text)
 
 
 def to_devices(text: str) -> tuple[str | None, ...]:

@@ -6,15 +6,14 @@ minimum of the makespan.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple, dataclass
 from functools import partial
 from types import MappingProxyType
 
 from pytest_edgeload.base.errors import suggestion
-from pytest_edgeload.base.units import decimal_places, format_number, format_size
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraint
+from pytest_edgeload.report.digits import alike, number, time_places
 from pytest_edgeload.results.bootstrap import Interval, Runs
 from pytest_edgeload.results.case import HOST, REFERENCE, Case
 from pytest_edgeload.results.measurement import METRICS
@@ -32,7 +31,7 @@ from pytest_edgeload.results.statistics import (
     spread,
     value_of,
 )
-from pytest_edgeload.results.threshold import Figure, is_size, parse_figure
+from pytest_edgeload.results.threshold import Figure, parse_figure
 
 NONE = "-"
 """The text of a value that was not measured."""
@@ -40,9 +39,6 @@ NONE = "-"
 NAME = "name"
 """The order by the full name of the case; every column is an order as well."""
 
-_THOUSAND = 1000
-_BRIEF, _TINY = 0.1, 0.01  # seconds
-_NEARLY_ONE = 0.99
 _PARAMETER = "param:"
 _PLAIN = {"bytes", "count", "ratio", "J", "W", "°C"}  # units that the values themselves or the names show
 
@@ -233,45 +229,8 @@ def _ends(interval: Interval | None, unit: str) -> str:
 
 
 def _with_range(values: Spread, unit: str) -> str:
-    median, low, high = (_like(value, values.median, unit) for value in astuple(values))
+    median, low, high = (alike(value, values.median, unit) for value in astuple(values))
     return median if values.min == values.max else f"{median} ({low}-{high})"
-
-
-def _like(value: float, other: float, unit: str) -> str:
-    """Return a value with as many decimal places as `other` needs."""
-    places = _digits(other) if unit == "s" else decimal_places(other)
-    return number(value, unit) if is_size(unit) or places is None else f"{value:.{places}f}"
-
-
-def number(value: float, unit: str) -> str:
-    """Return a value with the digits that a table shows; `unit` is that of its figure."""
-    if is_size(unit):
-        return format_size(round(value))
-    if unit == "count":
-        return f"{value / _THOUSAND:.1f}k" if value >= _THOUSAND else f"{value:.0f}"
-    if unit == "ratio":
-        return f"{value:.1f}" if abs(value) >= 1 else _share(value)
-    return seconds(value) if unit == "s" else format_number(value)
-
-
-def _share(value: float) -> str:
-    """Return a ratio below 1 with two digits, and with up to five if it is so close to 1 that fewer would be 1."""
-    if not _NEARLY_ONE < value < 1:
-        return f"{value:.2g}"
-    return next((text for places in (3, 4, 5) if (text := f"{value:.{places}f}")[0] == "0"), "1.0")
-
-
-def seconds(value: float, min_digits: int = 2) -> str:
-    """Return a time with as many decimal places as it needs, and at least `min_digits`."""
-    return f"{value:.{max(min_digits, _digits(value))}f}"
-
-
-def _digits(value: float) -> int:
-    """Return the number of decimal places of a time; below 10 ms it has three significant digits."""
-    size = abs(value)
-    if size >= _BRIEF or size == 0:
-        return 2
-    return 3 if size >= _TINY else 2 - math.floor(math.log10(size))
 
 
 def _main_figure(row: Row, reference: str | None = None) -> Figure:
@@ -303,7 +262,7 @@ def _show_interval(row: Row) -> str:
     interval = _interval(row)
     if interval is None:
         return NONE
-    digits = _digits((interval.low + interval.high) / 2)
+    digits = time_places((interval.low + interval.high) / 2)
     return f"{interval.low:.{digits}f}-{interval.high:.{digits}f}"
 
 

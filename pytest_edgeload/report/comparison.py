@@ -15,7 +15,6 @@ from pytest_edgeload.results.statistics import change, value_of
 from pytest_edgeload.results.threshold import Figure
 
 _NONE = "-"
-_PEAK = Figure("peak_bytes")
 _SUMMARIZED = {"new", "missing", "incomparable"}
 """Verdicts whose findings share a line, because they all have the same reason."""
 

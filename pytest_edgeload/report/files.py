@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,11 +20,7 @@ def check(kind: str, path: Path, empty: Document) -> None:
     """
     if kind not in FORMATS:
         raise UsageError(f"format {kind}", "unknown", suggestion(kind, FORMATS))
-    part = path.with_name(f"{path.name}.{os.getpid()}.tried")
-    try:
-        files.write(part, _text(kind, empty, Judgement(), View()))
-    finally:
-        part.unlink(missing_ok=True)
+    files.try_beside(path, _text(kind, empty, Judgement(), View()))
 
 
 def write(kind: str, path: Path, document: Document, judgement: Judgement, view: View) -> None:

@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Callable, Iterator
 
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.report.columns import NONE, number
+from pytest_edgeload.report.columns import NONE
+from pytest_edgeload.report.digits import number
 from pytest_edgeload.report.grid import Cell, Grid
 from pytest_edgeload.report.tables import Table, labels_of
 from pytest_edgeload.results.measurement import ServiceStats

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from pytest_edgeload.base.text import listed, printable
 from pytest_edgeload.base.units import format_number
-from pytest_edgeload.report.columns import NAME, column, number
+from pytest_edgeload.report.columns import NAME, column
+from pytest_edgeload.report.digits import number
 from pytest_edgeload.report.sharing import sharing
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import Case

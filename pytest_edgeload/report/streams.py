@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.report.columns import NONE, Row, number
+from pytest_edgeload.report.columns import NONE, Row
+from pytest_edgeload.report.digits import number
 from pytest_edgeload.report.grid import Cell, Grid
 from pytest_edgeload.report.tables import Table, labels_of
 from pytest_edgeload.results.own import streams_of

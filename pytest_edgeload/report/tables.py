@@ -25,8 +25,8 @@ from pytest_edgeload.report.columns import (
     full_name,
     key,
     rows,
-    seconds,
 )
+from pytest_edgeload.report.digits import seconds
 from pytest_edgeload.report.grid import Cell, Grid, Style
 from pytest_edgeload.report.view import View
 from pytest_edgeload.report.winners import winner

@@ -78,6 +78,7 @@ def test_choice_that_misses_the_rate_is_confirmed_as_well(run: Run, tmp_path: Pa
     ("words", "message"),
     [
         (["small", "--policy=bulc"], "--policy=bulc: unknown; did you mean bulk?"),
+        (["small", "--json=/proc/a"], "--json=/proc/a: No such file or directory; name a file elsewhere"),
         (["smal"], "network 'smal': not registered; did you mean small?"),
         (["small,"], "networks 'small,': a name is missing before or after a comma; write them as a,b"),
         (["small", "--mem=none"], "--mem=none: the advice is about limits; leave it out to see the largest"),

@@ -178,9 +178,7 @@ def test_unwritable_output_is_one_error_message(folder: Path) -> None:
     """An output file that cannot be written is an error of one sentence, and no part of it is left."""
     done = run_in(folder, "report", "one.json", "-o", "/proc/made.txt")
     assert done.returncode == 2
-    assert (
-        done.stderr == "edgeload: --output=/proc/made.txt: No such file or directory; name a file in another folder\n"
-    )
+    assert done.stderr == "edgeload: --output=/proc/made.txt: No such file or directory; name a file elsewhere\n"
 
 
 def test_output_follows_links(folder: Path) -> None:

@@ -32,6 +32,10 @@ def test_found_workload_is_a_file_and_a_test(run: Run, tmp_path: Path) -> None:
     [
         (["--policy=bulc"], "--policy=bulc: unknown; did you mean bulk?"),
         (["--policy=bulk", "--against=bulk"], "--against=bulk: no other policy; name one, or any"),
+        (
+            ["--policy=bulk", "-o", "/proc/a"],
+            "--output=/proc/a: No such file or directory; name a file elsewhere",
+        ),
         (["--policy=bulk", "--networks=smal"], "network 'smal': not registered; did you mean small?"),
     ],
 )

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.dispatch import Dispatcher
-from pytest_edgeload.planning.plan import Budget, Builder, InvalidPlan, Plan, Span, StepLoop, Task, TaskTotal, unrolled
+from pytest_edgeload.planning.plan import Budget, Builder, InvalidPlan, Plan, Span, StepLoop, Task, TaskTotal
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.planning.span_log import KEPT_STEPS, SpanLog
+from pytest_edgeload.planning.unrolled import unrolled
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Request, Workload
 from tests.builders import BUDGETS, SPEEDS, network, timed_workloads

@@ -17,12 +17,12 @@ from pytest_edgeload.report.columns import (
     column,
     full_name,
     key,
-    number,
     parse_columns,
     parse_group_by,
     parse_sort,
 )
 from pytest_edgeload.report.columns import rows as rows_of
+from pytest_edgeload.report.digits import number
 from pytest_edgeload.results.measurement import METRICS
 from pytest_edgeload.results.naming import COLUMNS, short
 from tests.report.documents import CASE, record

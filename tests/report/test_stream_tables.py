@@ -11,7 +11,7 @@ import pytest
 
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.closing import closing
-from pytest_edgeload.report.columns import number
+from pytest_edgeload.report.digits import number
 from pytest_edgeload.report.html import summary
 from pytest_edgeload.report.html.experiment import experiments
 from pytest_edgeload.report.view import View
