@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tabulate import tabulate
-
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.networks.layer import Layer
 from pytest_edgeload.planning.plan import Kind, Plan, Span, StepLoop, Task
 from pytest_edgeload.planning.simulate import Simulation
+from pytest_edgeload.report.grid import text_table
 from pytest_edgeload.report.stream_timeline import stream_timeline
 from pytest_edgeload.results.derived import rows, weight_bytes
 from pytest_edgeload.workload import Workload
 
 _NONE = "-"
 _HEADERS = ("start ms", "lane", "task", "kind", "request", "network", "layer", "name", "bytes", "after")
-_ALIGN = ("right", "right", "right", "left", "right", "left", "right", "left", "right", "left")
 
 _TIED = "several layers share weights: each load lists them, but a request reads and holds them once"
 _COLOURS: dict[Kind, str] = {"init": "#d9d9d9", "load": "#9ecae1", "exec": "#a1d99b", "free": "#ffffff"}
@@ -36,7 +34,7 @@ def text(
     head = [f"workload {printable(workload.name)}", title, _count(plan.lanes, "lane"), _count(len(plan.tasks), "task")]
     peak = f"{format_size(simulated.peak_bytes)} (weights {format_size(simulated.peak_weight_bytes)})"
     lines = [_row(span, plan.tasks[span.task], workload) for span in simulated.spans if not span.step]
-    table = tabulate(lines, _HEADERS, tablefmt="simple", colalign=_ALIGN, disable_numparse=True)
+    table = text_table(_HEADERS, lines, texts={3, 5, 7, 9})
     return "\n".join(
         [
             ", ".join(part for part in head if part),
@@ -124,9 +122,9 @@ def _row(span: Span, task: Task, workload: Workload) -> tuple[str, ...]:
         str(span.task),
         task.kind,
         str(task.request),
-        printable(workload.requests[task.request].network.name),
+        workload.requests[task.request].network.name,
         _NONE if task.layer is None else str(task.layer),
-        _NONE if layer is None else printable(layer.name) + rows(task),
+        _NONE if layer is None else layer.name + rows(task),
         _NONE if sign is None else sign + format_size(weight_bytes(task, workload)),
         ",".join(map(str, task.after)) or _NONE,
     )

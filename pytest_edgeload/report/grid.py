@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 from tabulate import tabulate
 
+from pytest_edgeload.base.text import printable
+
 Style = Literal["", "best", "worst", "bad"]
 
 _COLOURS: Mapping[Style, str] = {"best": "32;1", "worst": "33", "bad": "31;1"}
@@ -71,6 +73,12 @@ class Grid:
 
     def _texts(self) -> Iterable[list[str]]:
         return ([cell.text for cell in row] for row in self.rows)
+
+
+def text_table(headers: Sequence[str], rows: Iterable[Sequence[str]], texts: Iterable[int]) -> str:
+    """Return a table of texts, each printed on one line; the columns in `texts` are left-aligned."""
+    cells = tuple(tuple(Cell(printable(text)) for text in row) for row in rows)
+    return Grid(tuple(headers), cells, frozenset(texts), frozenset()).lines()
 
 
 def fitted(grid: Grid, width: int | None) -> tuple[Grid, list[str]]:

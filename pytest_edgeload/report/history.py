@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.comparison import label, limit_of
+from pytest_edgeload.report.grid import text_table
 from pytest_edgeload.results.history import Series, SessionValue
 from pytest_edgeload.results.threshold import Figure
 
@@ -27,13 +26,13 @@ _ROWS = ("saved", "commit", "when", "value", "95% interval")
 def lines(all_series: Sequence[Series], figure: Figure, levels: str = BLOCKS) -> str:
     """Return a row for each case: the drawing, the first and the last value, and their difference."""
     rows = [_line(series, figure, levels) for series in all_series if series.points]
-    return _table(_LINES, rows, texts=5) if rows else ""
+    return text_table(_LINES, rows, texts=range(5)) if rows else ""
 
 
 def details(all_series: Sequence[Series], figure: Figure) -> str:
     """Return a table for each case with a row for each session."""
     return "\n\n".join(
-        f"{label(series.case)}\n{_table(_ROWS, [_row(point, figure) for point in series.points], texts=3)}"
+        f"{label(series.case)}\n{text_table(_ROWS, [_row(point, figure) for point in series.points], texts=range(3))}"
         for series in all_series
         if series.points
     )
@@ -79,9 +78,3 @@ def _row(point: SessionValue, figure: Figure) -> list[str]:
     ends = estimate.interval
     interval = _NONE if ends is None else f"{figure.show(ends.low)} to {figure.show(ends.high)}"
     return [point.saved.title, version, point.saved.document.created, figure.show(estimate.value), interval]
-
-
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
-    align = ["left" if i < texts else "right" for i in range(len(headers))]
-    rows = [list(map(printable, row)) for row in rows]
-    return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)

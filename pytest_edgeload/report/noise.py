@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from tabulate import tabulate
-
-from pytest_edgeload.base.text import printable
+from pytest_edgeload.report.grid import text_table
 from pytest_edgeload.results.noise import Floor, Tightest
 from pytest_edgeload.results.threshold import Figure
 
@@ -21,7 +19,7 @@ def floors(by_figure: Mapping[tuple[Figure, str], Floor], kind: str) -> str:
     for (figure, policy), floor in by_figure.items():
         differences = (floor.typical, floor.within, floor.worst)
         rows.append([str(figure), policy, figure.show(floor.value), *(_share(figure, floor, d) for d in differences)])
-    return _table(("figure", kind, *_FLOOR), rows, texts=2)
+    return text_table(("figure", kind, *_FLOOR), rows, texts=range(2))
 
 
 def gates(by_figure: Mapping[Figure, tuple[Tightest, Tightest]]) -> str:
@@ -33,7 +31,7 @@ def gates(by_figure: Mapping[Figure, tuple[Tightest, Tightest]]) -> str:
         for one, where in zip(pair, ("", " in strict mode"), strict=True)
         if one.threshold is None
     }
-    return "\n".join([_table(_GATES, rows, texts=3), *sorted(lacking)])
+    return "\n".join([text_table(_GATES, rows, texts=range(3)), *sorted(lacking)])
 
 
 def _expression(gate: Tightest) -> str:
@@ -43,9 +41,3 @@ def _expression(gate: Tightest) -> str:
 def _share(figure: Figure, floor: Floor, difference: float) -> str:
     """Return a difference relative to the figure; the difference itself if the figure is mostly zero."""
     return figure.show(difference) if floor.value == 0 else f"{difference / abs(floor.value):.2%}"
-
-
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
-    align = ["left" if i < texts else "right" for i in range(len(headers))]
-    rows = [list(map(printable, row)) for row in rows]
-    return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)

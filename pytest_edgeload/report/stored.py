@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tabulate import tabulate
-
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.usage import StoredFolder
+from pytest_edgeload.report.grid import text_table
 
 _AGES = ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute"))
 
@@ -25,7 +24,7 @@ def table(stored: Sequence[StoredFolder], root: Path, now_s: float) -> str:
     total = format_size(sum(one.size_bytes for one in stored))
     rows.append((f"{len(stored)} in {root}", total, "", ""))
     headers = ("network", "size", "compressed to", "last use")
-    return tabulate(rows, headers, colalign=("left", *["right"] * 3), disable_numparse=True)
+    return text_table(headers, rows, texts={0})
 
 
 def table_of_files(stored: Sequence[tuple[str, Network, float | None]]) -> str:
@@ -34,16 +33,16 @@ def table_of_files(stored: Sequence[tuple[str, Network, float | None]]) -> str:
         (
             file,
             network.name,
-            len(network.layers),
+            str(len(network.layers)),
             *_weights(network),
             _percent(share),
-            len(network.samples),
-            network.samples[0].steps,
+            str(len(network.samples)),
+            str(network.samples[0].steps),
         )
         for file, network, share in stored
     ]
     headers = ("file", "network", "layers", "weights", "types", "compressed to", "samples", "steps")
-    return tabulate(rows, headers, colalign=("left", "left", *["right"] * 2, "left", *["right"] * 3))
+    return text_table(headers, rows, texts={0, 1, 4})
 
 
 def _percent(share: float | None) -> str:

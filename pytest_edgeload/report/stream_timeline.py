@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from tabulate import tabulate
-
-from pytest_edgeload.base.text import printable
 from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.planning.simulate import Simulation
+from pytest_edgeload.report.grid import text_table
 from pytest_edgeload.results.derived import answered
 from pytest_edgeload.workload import Workload
 
@@ -18,7 +16,6 @@ _MARKS = (_NONE, _IN_TIME, _LATE, _DROPPED)
 """The marks of a moment, from the best to the worst; the worst of all requests that arrive in it counts."""
 
 _HEADERS = ("stream", "network", "requests", "in time", "late", "dropped", "timeline")
-_ALIGN = ("left", "left", "right", "right", "right", "right", "left")
 
 
 def stream_timeline(plan: Plan, workload: Workload, simulated: Simulation) -> Iterator[str]:
@@ -34,7 +31,7 @@ def stream_timeline(plan: Plan, workload: Workload, simulated: Simulation) -> It
     yield f"requests by arrival, from 0 to {end_s:.3g} s: {_IN_TIME} in time, {_LATE} late, {_DROPPED} dropped"
     yield ""
     rows = [_row(name, own, workload, simulated.arrived_s, marks, end_s) for name, own in streams.items()]
-    yield from tabulate(rows, _HEADERS, tablefmt="simple", colalign=_ALIGN, disable_numparse=True).splitlines()
+    yield from text_table(_HEADERS, rows, texts={0, 1, 6}).splitlines()
 
 
 def _marks(plan: Plan, workload: Workload, simulated: Simulation) -> Mapping[int, str]:
@@ -64,4 +61,4 @@ def _row(
         line[column] = max(line[column], marks[r], key=_MARKS.index)
     counts = (sum(marks[r] == mark for r in own) for mark in (_IN_TIME, _LATE, _DROPPED))
     network = workload.requests[own[0]].network.name
-    return (printable(name), printable(network), str(len(own)), *map(str, counts), "".join(line))
+    return (name, network, str(len(own)), *map(str, counts), "".join(line))
