@@ -1,12 +1,14 @@
 r"""Runs mixes for real and in virtual time on a calibration of the same session, and prints the errors as Markdown.
 
-    python -m tests.accuracy.simulation_errors            # all mixes, policies and limits; some hours
-    python -m tests.accuracy.simulation_errors --quick    # eight cells of one mix; two minutes
+    python -m tests.accuracy.simulation_errors              # all mixes, policies and limits; some hours
+    python -m tests.accuracy.simulation_errors --quick      # eight cells of one mix; two minutes
+    python -m tests.accuracy.simulation_errors --rounds=3   # the median of three real runs of each cell
 
 Ctrl-C ends it: the tables then contain the cells so far. The calibration and the real runs are kept in the folder,
 build/simulation-errors by default. Another start measures only what is missing there, and predicts all cells anew; with
 another `--folder`, it begins anew. The limits are none, and the memory of an idle worker plus parts of the mix's
-weights. Conditions hold in virtual time if they held in the real run. Needs a quiet machine.
+weights. Conditions hold in virtual time if they held in the real run. Each round runs all cells once. Needs a quiet
+machine.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ _MIB = 1 << 20
 
 
 class RealRun(msgspec.Struct, frozen=True):
-    """A real run of one cell. `dropped` are the requests whose condition failed."""
+    """A real run of one cell in one round. `dropped` are the requests whose condition failed."""
 
     mix: str
     policy: str
@@ -63,20 +65,25 @@ class RealRun(msgspec.Struct, frozen=True):
     reader: str
     figures: Figures
     dropped: tuple[int, ...] = ()
+    turn: int = 1
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> _Key:
         """The coordinates of the cell."""
         return self.mix, self.policy, self.limit
+
+
+_Key = tuple[str, str, str]
 
 
 class _Question(NamedTuple):
     mix: Mix
     policy: str
     limit: str
+    turn: int = 1
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> _Key:
         return self.mix.name, self.policy, self.limit
 
 
@@ -88,17 +95,17 @@ def main(given: Sequence[str] | None = None) -> int:
     names, policies, shares = QUICK if options.quick else (tuple(MIXES), tuple(POLICIES), SHARES)
     mixes = [MIXES[name]() for name in options.mix or names]
     networks = {name: network for mix in mixes for name, network in networks_of(mix, registry).items()}
-    questions = list(_questions(mixes, options.policy or policies, shares, networks))
+    cells = list(_questions(mixes, options.policy or policies, shares, networks))
+    questions = [cell._replace(turn=turn) for turn in range(1, options.rounds + 1) for cell in cells]
     speeds, runs = None, []
     try:
         speeds = _calibration(options, registry, tuple(networks))
         runs = list(_runs(options, registry, questions))
     except KeyboardInterrupt:
         sys.stdout.write("interrupted: the tables contain what was measured\n")
-    known = {question.key: question for question in questions}
-    measured = [run for run in _stored(options.folder) if run.key in known]
+    measured = _by_cell(_stored(options.folder), cells)
     if speeds is not None and measured:
-        text = tables([_compared(run, known[run.key], networks, speeds) for run in measured])
+        text = tables([_compared(rounds, cell, networks, speeds) for cell, rounds in measured])
         sys.stdout.write(f"\n{text}")
         (options.folder / "simulation-errors.md").write_text(text)
     return 0 if len(runs) == len(questions) else 1
@@ -113,6 +120,12 @@ def _questions(
         for share in shares:
             limit = "none" if share is None else f"base+{max(64, round(share * weights_bytes / _MIB))}M"
             yield from (_Question(mix, policy, limit) for policy in policies)
+
+
+def _by_cell(runs: Sequence[RealRun], cells: Sequence[_Question]) -> list[tuple[_Question, list[RealRun]]]:
+    """Return each cell that was measured, with the runs of all of its rounds."""
+    found = [(cell, [run for run in runs if run.key == cell.key]) for cell in cells]
+    return [(cell, rounds) for cell, rounds in found if rounds]
 
 
 def _calibration(options: argparse.Namespace, registry: Registry, networks: tuple[str, ...]) -> MachineSpeeds:
@@ -132,10 +145,11 @@ def _show(step: str, number: int, total: int) -> None:
 
 
 def _runs(options: argparse.Namespace, registry: Registry, questions: Sequence[_Question]) -> Iterator[RealRun]:
-    """Yield the real run of each cell, and store those that are new."""
-    stored = {run.key: run for run in _stored(options.folder)}
-    yield from (stored[question.key] for question in questions if question.key in stored)
-    missing = [question for question in questions if question.key not in stored]
+    """Yield the real run of each cell and round, and store those that are new."""
+    stored = {(run.key, run.turn): run for run in _stored(options.folder)}
+    asked = {(question.key, question.turn): question for question in questions}
+    yield from (stored[key] for key in asked if key in stored)
+    missing = [question for key, question in asked.items() if key not in stored]
     if not missing:
         return
     with machine.set_up(options) as prepared, (options.folder / _RUNS).open("ab", buffering=0) as file:
@@ -156,7 +170,8 @@ def _measured(workload: PreparedWorkload, question: _Question) -> RealRun:
     limit = None if question.limit == "none" else Limit.parse(question.limit)
     case = workload.case(question.policy, limit)
     run = workload.measure(case)
-    return RealRun(*question.key, case.reader, Figures.of(run, has_streams=_has_streams(question.mix)), run.dropped)
+    figures = Figures.of(run, has_streams=_has_streams(question.mix))
+    return RealRun(*question.key, case.reader, figures, run.dropped, question.turn)
 
 
 def _stored(folder: Path) -> list[RealRun]:
@@ -165,18 +180,21 @@ def _stored(folder: Path) -> list[RealRun]:
     return [msgspec.json.decode(line, type=RealRun) for line in lines]
 
 
-def _compared(run: RealRun, question: _Question, networks: dict[str, Network], speeds: MachineSpeeds) -> ComparedCell:
-    """Return a real run with its prediction."""
-    workload = question.mix.workload(networks)
+def _compared(
+    rounds: Sequence[RealRun], cell: _Question, networks: dict[str, Network], speeds: MachineSpeeds
+) -> ComparedCell:
+    """Return the median of the real runs of a cell with its prediction."""
+    run = rounds[0]
     predicted = predict(
-        workload,
+        cell.mix.workload(networks),
         run.policy,
         memory=None if run.limit == "none" else run.limit,
         reader=run.reader,
         speeds=speeds,
         holds=lambda request: request not in run.dropped,
     )
-    return ComparedCell(*run.key, run.figures, Figures.of(predicted, has_streams=_has_streams(question.mix)))
+    real = Figures.median([run.figures for run in rounds])
+    return ComparedCell(*run.key, real, Figures.of(predicted, has_streams=_has_streams(cell.mix)))
 
 
 def _has_streams(mix: Mix) -> bool:
@@ -187,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="simulation_errors", description="Compare simulations with real runs.")
     parser.add_argument("--quick", action="store_true", help="eight cells of one mix")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of calibration and runs (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=1, help="real runs of each cell (%(default)s)")
     parser.add_argument("--mix", action="append", choices=MIXES, help="a mix; several times for several mixes")
     parser.add_argument("--policy", action="append", choices=POLICIES, help="a policy; several times for several")
     machine.add_arguments(parser)

@@ -42,6 +42,15 @@ class Figures(msgspec.Struct, frozen=True):
         response_s = run.response_mean_s if has_streams else None
         return cls(run.outcome, run.makespan_s, run.peak_bytes, run.swap_out_bytes, response_s)
 
+    @classmethod
+    def median(cls, rounds: Sequence[Figures]) -> Figures:
+        """Return the median of each figure over the rounds of a cell, or the first round that failed."""
+        failed = next((each for each in rounds if each.outcome != "ok"), None)
+        if failed is not None:
+            return failed
+        columns = zip(*(msgspec.structs.astuple(each)[1:] for each in rounds), strict=True)
+        return cls("ok", *(None if None in column else statistics.median_low(column) for column in columns))
+
     @property
     def time_s(self) -> float | None:
         """The time that policies are compared by."""

@@ -46,6 +46,13 @@ def test_only_clear_differences_have_an_order() -> None:
     assert order_of_pairs(cells) == (1, 2)
 
 
+def test_the_median_of_rounds_is_that_of_each_figure() -> None:
+    """A round that failed is the outcome of all."""
+    rounds = [Figures("ok", 1.0, 30, 3), Figures("ok", 3.0, 10, 2), Figures("ok", 2.0, 20, 1)]
+    assert Figures.median(rounds) == Figures("ok", 2.0, 20, 2)
+    assert Figures.median([*rounds, Figures("oom")]) == Figures("oom")
+
+
 def test_goals_are_next_to_the_errors() -> None:
     """The second figure is the largest error of nine cells of ten."""
     cells = [cell(str(i), 1.0, 1.0 + i / 100) for i in range(10)]
