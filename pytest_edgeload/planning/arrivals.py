@@ -15,6 +15,10 @@ class TimedRequest(Protocol):
     """The part of a request that the dispatcher needs; see `workload.Request`."""
 
     @property
+    def network(self) -> object:
+        """The network, or its index; requests of a network have the same object."""
+
+    @property
     def arrival_s(self) -> float:
         """Seconds after its batch begins."""
 

@@ -149,6 +149,7 @@ class Dispatcher:
                 request.service_s,
                 request.left_until_answer,
                 steps=request.steps,
+                network=request.network,
                 behind=self._awaited_by(request.inits),
             )
         inits, request.inits = request.inits, []

@@ -36,7 +36,9 @@ class OpenTasks:
         first = self.request_count
         self.request_count = max([first + len(requests), *(task.request + 1 for task in tasks)])
         for r, request in enumerate(requests, first):
-            state = self.requests[r] = RequestState(r, request.steps, request.stream, request.queue)
+            state = self.requests[r] = RequestState(
+                r, request.steps, request.stream, request.queue, network=id(request.network)
+            )
             source = None if request.after is None else self.requests.get(request.after)
             trigger = None if source is None or source.is_answered else source.index
             state.has_begun = self._arrivals.add(r, request.arrival_s, request.batch, trigger)

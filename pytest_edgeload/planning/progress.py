@@ -13,13 +13,15 @@ class RequestState:
     """A request, and how much of it is left: of all its tasks, and of those up to its answer.
 
     `decided` are the requests whose conditions depend on it, and `dependents` those that are dropped with it. `turn_s`
-    is the time at which its init was ready. Its init holds `reserved_bytes`, None if it has reserved nothing.
+    is the time at which its init was ready. Requests with the same `network` ask the same one. Its init holds
+    `reserved_bytes`, None if it has reserved nothing.
     """
 
     index: int
     steps: int = 1
     stream: str | None = None
     queue: int | None = None
+    network: int | None = None
     service_s: float = 0.0
     deadline_s: float = 0.0
     has_begun: bool = True

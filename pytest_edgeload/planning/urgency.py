@@ -21,7 +21,7 @@ class _Open:
 
     `service_s` is the time that it was expected to take, `busy_s` the time of its tasks so far, by lane, and `exec_s`
     the time of its execs after the first step, which is slower than others. It begins after the requests `behind` have
-    been answered.
+    been answered. Requests with the same `network` ask the same one.
     """
 
     stream: str
@@ -30,6 +30,7 @@ class _Open:
     tasks: int
     left: int
     steps: int = 1
+    network: int | None = None
     behind: Collection[int] = ()
     busy_s: dict[int, float] = field(default_factory=dict)
     exec_s: float = 0.0
@@ -49,8 +50,9 @@ class Urgency:
     time (Moore, An n Job, One Machine Sequencing Algorithm for Minimizing the Number of Late Jobs, 1968). Late requests
     go after all others. The work of a request includes that of the requests that it waits for, which are as urgent.
 
-    A stream's expected times are corrected by the time that its last answer took, and before its first answer by those
-    of the other streams, with the benefit of the doubt. A request of several steps takes at least as long for each as
+    A stream's expected times are corrected by the time that its last answer took, and before its first answer by that
+    of the last one of the same network and as many steps. Without such an answer, they are corrected by those of the
+    other streams, with the benefit of the doubt. A request of several steps takes at least as long for each as
     for those that have ended, without the first one, which reads weights and begins cold. It has the benefit of the
     doubt as well, but less with each step: the second one may be slow only because another network is read meanwhile.
     """
@@ -58,6 +60,7 @@ class Urgency:
     def __init__(self) -> None:
         self._open: dict[int, _Open] = {}
         self._answers: dict[str, tuple[float, float]] = {}  # the time that the last answer took, and was expected to
+        self._alike: dict[tuple[int, int], tuple[float, float]] = {}  # the same by network and steps
         self._feasible: dict[int, int] = {}  # the requests that can be in time, or must be over before, with places
         self._known_s: float | None = None  # the time at which `_feasible` was found
 
@@ -70,13 +73,14 @@ class Urgency:
         tasks: int,
         *,
         steps: int = 1,
+        network: int | None = None,
         behind: Collection[int] = (),
     ) -> None:
         """Add a request that needs so many tasks and is expected to take `service_s` alone.
 
         Its tasks begin when the requests `behind` have been answered.
         """
-        self._open[request] = _Open(stream or "", due_s, service_s, tasks, tasks, steps, behind)
+        self._open[request] = _Open(stream or "", due_s, service_s, tasks, tasks, steps, network, behind)
         self._known_s = None
 
     def run(self, request: int, lane: int, seconds: float, left: int) -> None:
@@ -93,7 +97,9 @@ class Urgency:
         """Remove a request that is answered, and learn from the time that it took."""
         ended = self._open.get(request)
         if ended is not None and ended.service_s > 0:
-            self._answers[ended.stream] = max(ended.busy_s.values(), default=0.0), ended.service_s
+            self._answers[ended.stream] = times_s = max(ended.busy_s.values(), default=0.0), ended.service_s
+            if ended.network is not None:
+                self._alike[ended.network, ended.steps] = times_s
         self.leave(request)
 
     def leave(self, request: int) -> None:
@@ -117,8 +123,9 @@ class Urgency:
     def _find_feasible(self, now_s: float) -> dict[int, int]:
         """Return the largest set of requests that can all be in time if they are served by deadline from now on.
 
-        It has their places in that order, in which the least work goes first of what is due at once. It includes the
-        requests that they wait for, whose work counts once.
+        It has their places in that order, in which the least work goes first of what is due at once. That work has no
+        benefit of the doubt: with it, nothing seems to be left of a request that is nearly over, nor of others that are
+        not. The set includes the requests that they wait for, whose work counts once.
         """
         left_s = {r: self._left_s(request) for r, request in self._open.items()}
         end_s = now_s
@@ -140,7 +147,8 @@ class Urgency:
                 end_s = now_s + sum(left_s[each] for each in counted)
                 if end_s <= due_s:
                     break
-        ordered = [r for _, _, r in sorted((self._open[r].due_s, -minus_s, r) for minus_s, r in found)]
+        order = sorted((self._open[r].due_s, self._left_s(self._open[r], doubt=1.0), r) for _, r in found)
+        ordered = [r for _, _, r in order]
         reached = set(ordered)
         feasible: dict[int, int] = {}
         for place, r in enumerate(ordered):
@@ -167,24 +175,28 @@ class Urgency:
             waiting += new
         return found
 
-    def _left_s(self, request: _Open) -> float:
+    def _left_s(self, request: _Open, doubt: float = UNKNOWN_SHARE) -> float:
         """Return the seconds of work that are left of a request: by its time so far, or by its tasks if that is less.
 
+        `doubt` is the part of its expected time that counts as long as no answer like it is known.
         Tasks alone mislead: those of a few convolutions take longer than those of many small tiles.
         """
-        expected_s = request.service_s * self._slowness(request.stream)
+        expected_s = request.service_s * self._slowness(request, doubt)
         spent_s = max(request.busy_s.values(), default=0.0)
         left_s = min(max(0.0, expected_s - spent_s), expected_s * request.left / max(1, request.tasks))
         later = request.tasks * (1 - 1 / request.steps) - request.left  # tasks after the first step that have ended
         if request.steps > 1 and 0 < request.tasks <= later * request.steps:  # a part of a step says little
-            doubt = (1 - UNKNOWN_SHARE) * request.left / request.tasks
-            return max(left_s, (1 - doubt) * request.exec_s / later * request.left)
+            unsure = (1 - UNKNOWN_SHARE) * request.left / request.tasks
+            return max(left_s, (1 - unsure) * request.exec_s / later * request.left)
         return left_s
 
-    def _slowness(self, stream: str) -> float:
-        """Return the time that the last answer of a stream took, over the expected one."""
-        if stream in self._answers:
-            took_s, service_s = self._answers[stream]
+    def _slowness(self, request: _Open, doubt: float) -> float:
+        """Return the time that the last answer like this request took, over the expected one."""
+        known = self._answers.get(request.stream)
+        if known is None and request.network is not None:
+            known = self._alike.get((request.network, request.steps))
+        if known is not None:
+            took_s, service_s = known
             return took_s / service_s
         took_s, service_s = (sum(times_s) for times_s in zip((0.0, 0.0), *self._answers.values(), strict=True))
-        return UNKNOWN_SHARE * (took_s / service_s if took_s else 1.0)
+        return doubt * (took_s / service_s if took_s else 1.0)

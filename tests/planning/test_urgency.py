@@ -137,6 +137,22 @@ def test_expected_times_follow_the_last_answer() -> None:
         urgency.leave(r)
 
 
+def test_expected_times_follow_the_last_answer_of_the_network() -> None:
+    """Before the first answer of a stream, the one of another stream of its network counts, and in full.
+
+    It does not count for other networks, nor for sequences.
+    """
+    urgency = Urgency()
+    urgency.arrive(0, "camera", 9.0, 2.0, 1, network=7)
+    urgency.run(0, 0, 4.0, 0)
+    urgency.answer(0)
+    for network, steps, doubt in ((7, 1, 1.0), (8, 1, UNKNOWN_SHARE), (7, 2, UNKNOWN_SHARE)):
+        urgency.arrive(1, "microphone", 7.0, 2.0 / doubt, 1, steps=steps, network=network)
+        assert _class(urgency, 1, 7.0, 3.0) == 1
+        assert _class(urgency, 1, 7.0, 3.5) == 2
+        urgency.leave(1)
+
+
 def test_steps_take_as_long_as_those_before() -> None:
     """A request of 4 steps cannot be in time any more when the second one took too long, and certainly the third one.
 
@@ -179,6 +195,14 @@ def test_least_work_goes_first_of_requests_due_at_once() -> None:
     assert urgency.rank(1, 6.0, 0.0, 0.0, 0.0) < urgency.rank(0, 6.0, 0.0, 0.0, 0.0)
     urgency.run(0, 0, 2.5 / UNKNOWN_SHARE, 1)
     assert urgency.rank(0, 6.0, 0.0, 0.0, 2.0) < urgency.rank(1, 6.0, 0.0, 0.0, 2.0)
+
+
+def test_doubt_does_not_change_the_order_of_requests_due_at_once() -> None:
+    """The least work of all goes first, also if nothing is left of two requests with the benefit of the doubt."""
+    urgency = _urgency([(3, 6), (3, 6)])
+    urgency.run(0, 0, 3.0, 1)
+    urgency.run(1, 0, 5.0, 1)
+    assert urgency.rank(1, 6.0, 0.0, 0.0, 0.0) < urgency.rank(0, 6.0, 0.0, 0.0, 0.0)
 
 
 def test_late_requests_go_last_until_they_waited_for_too_long() -> None:

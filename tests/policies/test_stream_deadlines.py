@@ -211,6 +211,19 @@ def test_networks_that_fit_with_their_rings_are_read_once() -> None:
     assert set(loads.values()) == {1}
 
 
+def test_tiles_are_larger_if_all_stay() -> None:
+    """Layers are cut into fewer tiles if all weights stay than if some are read again, and every tile is read once."""
+    large = _deep(8, 256, "large")
+    asked = Workload("two", (*_every(large, 0.5, 4), Request(SMALL, 0, 2.0, 0, 4.0)))
+    plans = [stream(asked, Budget(int(share * large.distinct_bytes), speeds=SPEEDS)) for share in (1.5, 1.0)]
+    fit, passing = (
+        Counter((task.layer, task.tile) for task in plan.tasks if task.kind == "load" and task.request < 4)
+        for plan in plans
+    )
+    assert len(fit) < len(passing)
+    assert set(fit.values()) == {1}
+
+
 def test_networks_share_a_chain_if_memory_is_short() -> None:
     """The networks with the longest deadlines are served one after the other if activations leave too little memory."""
     asked = Workload(

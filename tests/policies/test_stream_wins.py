@@ -101,6 +101,44 @@ KNOWN = {
         0.5,
         0.0,
     ),
+    "all weights fit, and each task of a small tile takes time": (
+        StreamsDocument(
+            (
+                StreamEntry("small", "stream0", Periodic(0.6), deadline_s=1.2),
+                StreamEntry("mixed", "stream1", Poisson(1.7), deadline_s=0.3, queue=2),
+                StreamEntry("mixed", "stream2", Poisson(13.0), deadline_s=0.075),
+            ),
+            1.2,
+            seed=3,
+        ),
+        0.5,
+        0.06,
+    ),
+    "two requests of a network that are due at once": (
+        StreamsDocument(
+            (
+                StreamEntry("mixed", "stream0", Periodic(0.15), deadline_s=0.15, queue=2),
+                StreamEntry("mixed", "stream1", Periodic(0.15), deadline_s=0.15, queue=2),
+            ),
+            0.45,
+            seed=4,
+        ),
+        0.25,
+        0.0,
+    ),
+    "streams of one network, of which one is known": (
+        StreamsDocument(
+            (
+                StreamEntry("convolutions", "stream0", Periodic(0.6), deadline_s=0.6, queue=2),
+                StreamEntry("convolutions", "stream1", Periodic(0.6), deadline_s=0.6),
+                StreamEntry("convolutions", "stream2", Poisson(6.7), deadline_s=0.3, queue=2),
+            ),
+            0.3,
+            seed=2,
+        ),
+        0.25,
+        0.0,
+    ),
     "inputs that wait for computing": (
         StreamsDocument(
             (

@@ -61,29 +61,67 @@ def grouped(workload: Workload, budget: Budget) -> list[ChainNetworks]:
     """Return the groups of networks: each network is one, as long as the memory for activations and rings allows it.
 
     Otherwise the networks with the longest deadlines share a chain. If memory is plentiful, each group has two chains.
+    If all tiles can stay, they are larger.
     """
     networks = first_requests(workload)
     deadlines = deadlines_s(workload)
     longest = {first: max(d for r, d in enumerate(deadlines) if networks[r] == first) for first in set(networks)}
     parts = [[first] for first in sorted(longest, key=lambda first: (longest[first], first))]
+    memory_bytes = math.inf if budget.memory_bytes is None else budget.memory_bytes
+    room = memory_bytes - operators_bytes(workload, budget)
     while True:
-        twice = [replace(_group(workload, budget, part, 2 * len(parts)), chains=2) for part in parts]
-        groups = [_group(workload, budget, part, len(parts)) for part in parts]
-        memory_bytes = math.inf if budget.memory_bytes is None else budget.memory_bytes
-        room = memory_bytes - operators_bytes(workload, budget)
-        costs_tiles = _all_stay(groups, room) and not _all_stay(twice, room)
-        if sum(group.fixed_bytes for group in twice) <= TWICE_SHARE * memory_bytes and not costs_tiles:
-            return twice
-        if len(parts) == 1 or sum(group.fixed_bytes for group in groups) <= FIXED_SHARE * memory_bytes:
-            return groups
+        twice, once = (_groups(workload, budget, parts, chains) for chains in (2, 1))
+        costs_tiles = _all_stay(once, room) and not _all_stay(twice, room)
+        if _fixed_bytes(twice) <= TWICE_SHARE * memory_bytes and not costs_tiles:
+            return _in_large_tiles(twice, workload, budget, room)
+        if len(parts) == 1 or _fixed_bytes(once) <= FIXED_SHARE * memory_bytes:
+            return _in_large_tiles(once, workload, budget, room)
         parts[-2:] = [parts[-2] + parts[-1]]
 
 
-def _group(workload: Workload, budget: Budget, part: Sequence[int], rings: int) -> ChainNetworks:
-    """Return the group of the networks of these first requests; all networks have `rings` rings."""
-    tile_bytes = TILE_BYTES
-    if budget.memory_bytes is not None:
-        tile_bytes = max(PAGE, min(TILE_BYTES, int(RINGS_SHARE * budget.memory_bytes) // (RING_TILES * rings)))
+def _in_large_tiles(
+    groups: list[ChainNetworks], workload: Workload, budget: Budget, room: float
+) -> list[ChainNetworks]:
+    """Return the groups with larger tiles if all of them can stay, with rings that leave room for answers to come.
+
+    They are read once, and each task of a smaller tile would take time.
+    """
+    if budget.memory_bytes is None or not _all_stay(groups, room):
+        return groups
+    parts, chains = [[*group.uses] for group in groups], groups[0].chains
+    rings = [group.ring_bytes for group in groups if group.ring_bytes for _ in range(chains)]
+    rings_bytes = int(TWICE_SHARE * budget.memory_bytes) - (_fixed_bytes(groups) - sum(rings))
+    tile_bytes = min(TILE_BYTES, rings_bytes // max(1, RING_TILES * len(rings)) // PAGE * PAGE)
+    large = _groups(workload, budget, parts, chains, max(tile_bytes, _tile_bytes(budget, chains * len(parts))))
+    return large if _all_stay(large, room) else groups
+
+
+def _fixed_bytes(groups: Iterable[ChainNetworks]) -> int:
+    return sum(group.fixed_bytes for group in groups)
+
+
+def _tile_bytes(budget: Budget, rings: int) -> int:
+    """Return the most bytes of a tile that goes round one of so many rings."""
+    if budget.memory_bytes is None:
+        return TILE_BYTES
+    return max(PAGE, min(TILE_BYTES, int(RINGS_SHARE * budget.memory_bytes) // (RING_TILES * rings)))
+
+
+def _groups(
+    workload: Workload, budget: Budget, parts: Sequence[Sequence[int]], chains: int, tile_bytes: int | None = None
+) -> list[ChainNetworks]:
+    """Return a group for each part of the networks, with so many chains; tiles may go round the rings by default."""
+    usual_bytes = _tile_bytes(budget, chains * len(parts))
+    return [
+        replace(_group(workload, budget, part, usual_bytes, tile_bytes or usual_bytes), chains=chains) for part in parts
+    ]
+
+
+def _group(workload: Workload, budget: Budget, part: Sequence[int], usual_bytes: int, tile_bytes: int) -> ChainNetworks:
+    """Return the group of the networks of these first requests, in tiles of at most `tile_bytes` if possible.
+
+    A network that fits in a ring of usual tiles stays until the end.
+    """
     networks = first_requests(workload)
     uses, activations, ring_sizes, pinned = {}, [0], [0], dict[TileKey, int]()
     for first in part:
@@ -92,7 +130,7 @@ def _group(workload: Workload, budget: Budget, part: Sequence[int], rings: int) 
         activations.append(activations_bytes(uses[first], workload))
         sizes = {use.key: use.size_bytes for use in uses[first] if use.has_place}
         if budget.memory_bytes is not None:
-            own = _pinned(sizes, RING_TILES * tile_bytes)
+            own = _pinned(sizes, RING_TILES * usual_bytes)
             pinned |= own
             others = [size_bytes for key, size_bytes in sizes.items() if key not in own]
             ring_sizes.append(min(sum(others), max([RING_TILES * tile_bytes, *others])) // PAGE * PAGE)
