@@ -28,7 +28,7 @@ from pytest_edgeload.sandbox.enclosure import Enclosure, Start
 from pytest_edgeload.sandbox.life import THREADS, live
 from pytest_edgeload.sandbox.worker import Worker, with_words
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "GOMP_SPINCOUNT": "1000",
 }
@@ -52,7 +52,7 @@ def launch(job: Job, enclosure: Enclosure) -> Measurement:
     command = (sys.executable, "-P", "-m", "pytest_edgeload.engine.worker")
     max_bytes = _ANSWER_BYTES + _TASK_BYTES * (len(job.plan.tasks) + len(job.requests))
     talk = _Dialogue(msgspec.json.encode(job) + b"\n", max_bytes)
-    return live(talk, Start(command, {**_ENVIRONMENT, **enclosure.env}), enclosure)
+    return live(talk, Start(command, {**ENVIRONMENT, **enclosure.env}), enclosure)
 
 
 @dataclass(frozen=True, slots=True)

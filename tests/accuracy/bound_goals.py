@@ -6,7 +6,8 @@ r"""Measures how far `stream` is from its bounds, for the networks and mixes of 
         --columns=limit,makespan,bound_s,bound_memory_s,bound,memory_bound,load,exec,bound_compute_s,outcome
 
 The second command prints one table, with the time that lanes spent reading and executing in it. Needs a quiet machine
-and a disk that accepts O_DIRECT. pytest does not collect this file by itself.
+and a disk that accepts O_DIRECT. `bound_parts` divides the distance further. pytest does not collect this file by
+itself.
 """
 
 from __future__ import annotations
