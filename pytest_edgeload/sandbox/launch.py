@@ -28,12 +28,14 @@ from pytest_edgeload.sandbox.enclosure import Enclosure, Start
 from pytest_edgeload.sandbox.life import THREADS, live
 from pytest_edgeload.sandbox.worker import Worker, with_words
 
-ENVIRONMENT = {
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-    "GOMP_SPINCOUNT": "1000",
-}
-"""Variables of a worker, unless the user sets them. Activations in huge pages save page faults; OpenMP threads that
-wait soon stop spinning, because a lane that reads may need the processor.
+_HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""Activations in huge pages save page faults."""
+
+_SPINS, _LOOP_SPINS = 1_000, 10_000
+"""How often an OpenMP thread that waits looks for work before it sleeps: for 27 and 270 us here.
+
+It should sleep soon, because a lane that reads may need the processor. A step of a decoder has hundreds of products,
+and attention between two of them takes longer than 27 us.
 """
 
 _EXIT_S = 5.0
@@ -52,7 +54,13 @@ def launch(job: Job, enclosure: Enclosure) -> Measurement:
     command = (sys.executable, "-P", "-m", "pytest_edgeload.engine.worker")
     max_bytes = _ANSWER_BYTES + _TASK_BYTES * (len(job.plan.tasks) + len(job.requests))
     talk = _Dialogue(msgspec.json.encode(job) + b"\n", max_bytes)
-    return live(talk, Start(command, {**ENVIRONMENT, **enclosure.env}), enclosure)
+    return live(talk, Start(command, {**environment(job), **enclosure.env}), enclosure)
+
+
+def environment(job: Job) -> dict[str, str]:
+    """Return the variables of a worker, unless the user sets them."""
+    has_loops = any(request.steps > 1 for request in job.requests)
+    return {**_HUGE_PAGES, "GOMP_SPINCOUNT": str(_LOOP_SPINS if has_loops else _SPINS)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from pytest_edgeload.planning.budget import reserved_bytes
 from pytest_edgeload.planning.plan import Budget, Plan, Span
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.runtime.stored import find_network
-from pytest_edgeload.sandbox.launch import ENVIRONMENT
+from pytest_edgeload.sandbox.launch import environment
 from pytest_edgeload.workload import Request, Workload
 from tests.accuracy.bound_goals import MIXES
 from tests.builders import job_of
@@ -99,7 +99,8 @@ def _times(plan: Plan, spans: Iterable[Span]) -> RunTimes:
 def _run(file: Path, how: str) -> list[RunTimes]:
     """Return the runs of a new process."""
     command = [sys.executable, "-m", __spec__.name, how, str(file)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**ENVIRONMENT, **os.environ})
+    variables = environment(msgspec.json.decode(file.read_bytes(), type=Job))
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**variables, **os.environ})
     return [RunTimes(*times) for times in json.loads(done.stdout)]
 
 

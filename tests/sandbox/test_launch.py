@@ -22,14 +22,14 @@ import pytest
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.devices.constraints import Constraints
-from pytest_edgeload.job import Job
+from pytest_edgeload.job import Job, JobRequest
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.results.measurement import METRICS, Measurement
 from pytest_edgeload.sandbox.caps import CAPS, Cap
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.enclosure import Enclosure
-from pytest_edgeload.sandbox.launch import launch
+from pytest_edgeload.sandbox.launch import environment, launch
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import Swap
 from tests import builders
@@ -274,6 +274,27 @@ def test_hanging_worker_times_out(enclosure: Enclosure, long_job: Job) -> None:
         run = launch(long_job, dataclasses.replace(enclosure, timeout_s=6))
     assert (run.outcome, run.detail) == ("timeout", "not done after 6 s; raise the timeout")
     assert run.makespan_s is None
+
+
+@pytest.mark.parametrize(("steps", "spins"), [(1, "1000"), (4, "10000")])
+def test_worker_of_a_loop_sleeps_later(steps: int, spins: str) -> None:
+    """OpenMP threads look for work longer if requests have several steps, whose products follow each other closely."""
+    requests = (JobRequest(0), JobRequest(0, steps=steps))
+    assert environment(Job(Plan(()), (), requests, "read", 2))["GOMP_SPINCOUNT"] == spins
+
+
+@pytest.mark.parametrize("variable", ["GOMP_SPINCOUNT", "GLIBC_TUNABLES"])
+def test_worker_has_its_environment(enclosure: Enclosure, long_job: Job, variable: str) -> None:
+    """The process that computes has the variables of its job."""
+    found: list[bytes] = []
+
+    def look(pid: int) -> None:
+        found.append(Path(f"/proc/{pid}/environ").read_bytes())
+        os.kill(pid, signal.SIGKILL)
+
+    with befalling(enclosure.name, look):
+        launch(long_job, enclosure)
+    assert f"{variable}={environment(long_job)[variable]}".encode() in found[0].split(b"\0")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
