@@ -45,7 +45,7 @@ class SwapSpeed(msgspec.Struct, frozen=True):
     """The speed of swap, measured in a process that touches more private memory than its limit.
 
     `out_bytes_per_s` is the speed of writing fresh memory while the kernel swaps out as much, `in_bytes_per_s` that of
-    touching swapped memory in order, each with nothing else running. `kind` is `file` or `zram`.
+    touching swapped memory in order, each with nothing else running, in small pages. `kind` is `file` or `zram`.
     """
 
     out_bytes_per_s: float

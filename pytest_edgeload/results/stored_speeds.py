@@ -12,7 +12,7 @@ from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.planning.machine_speeds import MachineSpeeds
 from pytest_edgeload.results.document import Machine
 
-SCHEMA = 2
+SCHEMA = 4
 """Version of the file."""
 
 MAX_AGE_S = 30 * 86400.0

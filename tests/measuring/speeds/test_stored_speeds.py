@@ -98,7 +98,7 @@ def test_old_speeds_are_stale(tmp_path: Path) -> None:
     assert stored.faults(stored.origin, stored.measured_s + 31 * 86400) == ("measured 31 days ago",)
 
 
-@pytest.mark.parametrize("text", [b"", b"{}", b'{"schema": 0}', b'{"schema": 2, "speeds": 3}'])
+@pytest.mark.parametrize("text", [b"", b"{}", b'{"schema": 0}', b'{"schema": 4, "speeds": 3}'])
 def test_file_that_cannot_be_read_is_named(tmp_path: Path, text: bytes) -> None:
     """The speeds are then nominal."""
     path = speeds_file(tmp_path, origin_now(tmp_path))
