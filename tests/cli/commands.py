@@ -57,7 +57,7 @@ def environment(cache: Path) -> dict[str, str]:
     return kept | {"PYTEST_EDGE_CACHE_DIR": str(cache), "COLUMNS": "120"}
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], object]) -> None:
     """Wait until `condition` holds."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():

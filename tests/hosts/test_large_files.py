@@ -24,6 +24,7 @@ from pytest_edgeload.hosts.check import Examined, examine
 from pytest_edgeload.hosts.connection import address
 from pytest_edgeload.hosts.file import parse
 from pytest_edgeload.hosts.outgoing import Digests, offers, send, send_large
+from tests.cli.commands import until
 from tests.hosts.conftest import Session
 from tests.hosts.network import Machine
 from tests.plugin.sessions import PATIENCE_S
@@ -115,14 +116,6 @@ def in_background(work: Callable[[], object]) -> Iterator[list[object]]:
     thread.start()
     yield ended
     thread.join(PATIENCE_S)
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait until `condition` holds."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def test_large_file_is_copied_once(hosts: tuple[Machine, ...], tmp_path: Path) -> None:
