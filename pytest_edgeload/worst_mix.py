@@ -90,22 +90,14 @@ def _rounded(value: float) -> float:
     return float(f"{value:.2g}")
 
 
-def search(
-    drawn: st.SearchStrategy[WorkloadForm],
-    loss: Callable[[WorkloadForm], float],
-    seconds: float,
-    show: Callable[[int, float], None],
-) -> WorstMix | None:
-    """Return the simplest workload found whose loss is almost the largest found; None if none has a loss above 0.
+class MixSearch:
+    """A search, whose result so far is known also if it was interrupted.
 
     `loss` returns how much worse the policy is, as a share, or a negative number. `show` is called for each workload
     with the number of workloads so far and the largest loss. A search takes about `seconds`, but tries the first
     workloads, about 50, in any case.
     """
-    return _MixSearch(drawn, loss, seconds, show).run()
 
-
-class _MixSearch:
     def __init__(
         self,
         drawn: st.SearchStrategy[WorkloadForm],
@@ -121,7 +113,14 @@ class _MixSearch:
         self._demand = math.inf
         self._database = InMemoryExampleDatabase()
 
+    @property
+    def found(self) -> WorstMix | None:
+        """The workload of `run`, as far as it is known."""
+        found = self._simplest or self._best
+        return None if found is None else WorstMix(found, self._losses[found], len(self._losses))
+
     def run(self) -> WorstMix | None:
+        """Search, and return the simplest workload with nearly the largest loss; None without a loss above 0."""
         number = 0
         while number == 0 or not self._is_over(_CLIMBING_SHARE):
             self._round(number)
@@ -131,8 +130,7 @@ class _MixSearch:
         self._demand = _KEPT_SHARE * self._losses[self._best]
         with suppress(_Found):
             self._round(number)
-        found = self._simplest or self._best
-        return WorstMix(found, self._losses[found], len(self._losses))
+        return self.found
 
     def _is_over(self, share: float) -> bool:
         return time.monotonic() - self._begin_s > share * self._seconds

@@ -12,6 +12,7 @@ import msgspec
 
 from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
+from pytest_edgeload.base.interrupts import Interrupts
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import arguments, machine, measuring, terminal
 from pytest_edgeload.cli.plan import known_speeds
@@ -33,7 +34,7 @@ from pytest_edgeload.workload.file import parse
 from pytest_edgeload.workload.writing import yaml_text
 
 if TYPE_CHECKING:
-    from pytest_edgeload.worst_mix import WorkloadForm
+    from pytest_edgeload.worst_mix import WorkloadForm, WorstMix
 
 _ANY = "any"
 _SECONDS = 60.0
@@ -84,15 +85,18 @@ class _Rivalry(NamedTuple):
                     found[policy] = prediction
         return found
 
+    def values(self, mix: Mix) -> dict[str, float]:
+        """Return the predicted value of each policy that works under `mix`."""
+        return {policy: each.value for policy, each in self.predictions(mix).items() if each.value is not None}
+
 
 def _run(args: argparse.Namespace) -> CommandResult:
     try:
         from pytest_edgeload import worst_mix  # noqa: PLC0415  # needs hypothesis, which other subcommands do not
     except ModuleNotFoundError as error:
         raise Unsupported("edgeload search", "needs hypothesis", "pip install 'pytest-edgeload[hypothesis]'") from error
-    output = Setting("output", str(args.output))
     if args.output is not None:
-        with files.named_by(output):
+        with files.named_by(Setting("output", str(args.output))):
             files.try_beside(args.output)
     project = Project(Path.cwd())
     registry = project.registry(Store(args.cache_dir or arguments.cache()))
@@ -100,27 +104,40 @@ def _run(args: argparse.Namespace) -> CommandResult:
 
     def loss(document: WorkloadForm) -> float:
         mix = _mix(document)
-        values = {policy: each.value for policy, each in rivalry.predictions(mix).items() if each.value is not None}
-        return _loss(values, rivalry, main_objective(mix))
+        return _loss(rivalry.values(mix), rivalry, main_objective(mix))
 
     drawn = worst_mix.documents(tuple(rivalry.stored.networks), _alone_s(rivalry))
-    found = worst_mix.search(drawn, loss, args.seconds, _show)
-    terminal.show("")
+    search = worst_mix.MixSearch(drawn, loss, args.seconds, _show)
+    try:
+        found = search.run()
+        terminal.show("")
+        measured = _confirm(args, project, registry, rivalry, found) if found and not args.no_confirm else {}
+    except BaseException:
+        with Interrupts():  # nothing that was found is lost
+            terminal.write(_finish(args, rivalry, search.found, {}))
+        raise
+    return CommandResult(_finish(args, rivalry, found, measured))
+
+
+def _finish(
+    args: argparse.Namespace,
+    rivalry: _Rivalry,
+    found: WorstMix | None,
+    measured: Mapping[str, Sequence[float | None]],
+) -> str:
+    """Write the file; return the workload and its figures as text. Raises Unsupported."""
     if found is None:
         rivals = ", ".join(args.against)
-        return CommandResult(f"{rivalry.policy} lost to {rivals} under no workload that was tried at {args.mem}")
+        return f"{rivalry.policy} lost to {rivals} under no workload that was tried at {args.mem}"
     mix, text = _mix(found.document), yaml_text(found.document)
     if args.output is not None:
-        with files.named_by(output):
+        with files.named_by(Setting("output", str(args.output))):
             files.write(args.output, text.encode())
-    predicted = {policy: each.value for policy, each in rivalry.predictions(mix).items() if each.value is not None}
+    predicted = rivalry.values(mix)
     best = _best(predicted, rivalry.rivals, main_objective(mix))
-    measured: Mapping[str, Sequence[float | None]] = {}
-    if not args.no_confirm:
-        measured = _confirm(args, project, registry, mix, [rivalry.policy, best])
     shown = texts.FoundLoss(rivalry.policy, best, str(args.mem), main_objective(mix), found.tried, predicted, measured)
     name = _NAME if args.output is None else args.output.name
-    return CommandResult(texts.text(shown, name, text))
+    return texts.text(shown, name, text)
 
 
 def _rivalry(args: argparse.Namespace, project: Project, registry: Registry) -> _Rivalry:
@@ -178,10 +195,12 @@ def _best(values: Mapping[str, float], rivals: Sequence[str], objective: Objecti
 
 
 def _confirm(
-    args: argparse.Namespace, project: Project, registry: Registry, mix: Mix, policies: Sequence[str]
+    args: argparse.Namespace, project: Project, registry: Registry, rivalry: _Rivalry, found: WorstMix
 ) -> Mapping[str, Sequence[float | None]]:
-    """Return the values of each policy in some runs; None for a run that failed. Raises Refusal."""
+    """Return the values of the policy and its best rival in some runs; None for a run that failed. Raises Refusal."""
+    mix = _mix(found.document)
     objective = main_objective(mix)
+    policies = [rivalry.policy, _best(rivalry.values(mix), rivalry.rivals, objective)]
     values: dict[str, list[float | None]] = {policy: [] for policy in policies}
     with measuring.prepare(args, project, registry, mix, policies) as prepared:
         for number in range(_ROUNDS):
