@@ -70,7 +70,10 @@ def write(path: Path, data: bytes, mode: int | None = None) -> None:
 
 
 def try_beside(path: Path, data: bytes = b"") -> None:
-    """Write a file beside `path`, which stays as it is, and remove it: so `write` will work. Raises OSError."""
+    """Write a file beside `path` and remove it, so that a folder that cannot be written is found before the work.
+
+    `path` stays as it is. Raises OSError.
+    """
     part = path.with_name(f"{path.name}.{os.getpid()}.tried")
     try:
         write(part, data)
@@ -126,9 +129,14 @@ def _mode(path: Path) -> int | None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its parents, in which no other user may write under any umask. Raises OSError."""
+    """Create a folder and its parents, in which no other user may write under any umask.
+
+    Raises OSError, also if `folder` exists and is not a folder.
+    """
     for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
         missing.mkdir(mode=0o755, exist_ok=True)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
 @contextmanager

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from tabulate import tabulate
-
 from pytest_edgeload.base.errors import Refusal, UsageError
 from pytest_edgeload.base.text import as_path, printable
 from pytest_edgeload.base.units import format_size
@@ -20,6 +18,7 @@ from pytest_edgeload.hosts.doctor import faults
 from pytest_edgeload.hosts.file import Host, load
 from pytest_edgeload.hosts.install import install
 from pytest_edgeload.hosts.lost import fetch
+from pytest_edgeload.report.grid import text_table
 
 _UNFIT_STATUS = 1
 _COLUMNS = ("host", "fit", "processor", "memory", "Python", "pytest-edgeload", "free disk", "clock")
@@ -49,10 +48,10 @@ def _check(hosts: tuple[Host, ...]) -> CommandResult:
     terminal.show(f"edgeload: examining {len(hosts)} hosts")
     found = on_each(hosts, partial(examine, with_doctor=True))
     problems = [_problems(each) for each in found]
-    rows = [_row(host, each, own) for host, each, own in zip(hosts, found, problems, strict=True)]
+    rows = [[*_row(host, each, own)] for host, each, own in zip(hosts, found, problems, strict=True)]
     lines = [f"  {', '.join(names)}: {problem}" for problem, names in _by_problem(hosts, problems).items()]
     are_unfit = any(each.is_fatal for own in problems for each in own)
-    parts = [tabulate(rows, _COLUMNS, tablefmt="simple", disable_numparse=True)]
+    parts = [text_table(_COLUMNS, rows, range(len(_COLUMNS)))]
     if lines:
         parts.append("\n".join(["missing, and what helps:", *lines]))
     return CommandResult("\n\n".join(parts), _UNFIT_STATUS if are_unfit else 0)

@@ -108,36 +108,43 @@ def _run(args: argparse.Namespace) -> CommandResult:
 
     drawn = worst_mix.documents(tuple(rivalry.stored.networks), _alone_s(rivalry))
     search = worst_mix.MixSearch(drawn, loss, args.seconds, _show)
+    measured: dict[str, list[float | None]] = {}
     try:
         found = search.run()
-        terminal.show("")
-        measured = _confirm(args, project, registry, rivalry, found) if found and not args.no_confirm else {}
+        if found is not None and not args.no_confirm:
+            _confirm(args, project, registry, rivalry, found, measured)
     except BaseException:
-        with Interrupts():  # nothing that was found is lost
-            terminal.write(_finish(args, rivalry, search.found, {}))
+        with Interrupts():  # nothing that was found or measured is lost
+            terminal.show("")
+            if search.found is not None:
+                terminal.write(_finish(args, rivalry, search.found, measured))
         raise
+    terminal.show("")
+    if found is None:
+        return CommandResult(f"{args.policy} lost to {', '.join(args.against)} under no workload tried at {args.mem}")
     return CommandResult(_finish(args, rivalry, found, measured))
 
 
 def _finish(
     args: argparse.Namespace,
     rivalry: _Rivalry,
-    found: WorstMix | None,
+    found: WorstMix,
     measured: Mapping[str, Sequence[float | None]],
 ) -> str:
-    """Write the file; return the workload and its figures as text. Raises Unsupported."""
-    if found is None:
-        rivals = ", ".join(args.against)
-        return f"{rivalry.policy} lost to {rivals} under no workload that was tried at {args.mem}"
-    mix, text = _mix(found.document), yaml_text(found.document)
-    if args.output is not None:
-        with files.named_by(Setting("output", str(args.output))):
-            files.write(args.output, text.encode())
+    """Write the file; return the workload and its figures as text. Raises Unsupported after it printed the text."""
+    mix, workload = _mix(found.document), yaml_text(found.document)
     predicted = rivalry.values(mix)
     best = _best(predicted, rivalry.rivals, main_objective(mix))
     shown = texts.FoundLoss(rivalry.policy, best, str(args.mem), main_objective(mix), found.tried, predicted, measured)
-    name = _NAME if args.output is None else args.output.name
-    return texts.text(shown, name, text)
+    text = texts.text(shown, _NAME if args.output is None else args.output.name, workload)
+    if args.output is not None:
+        try:
+            with files.named_by(Setting("output", str(args.output))):
+                files.write(args.output, workload.encode())
+        except Unsupported:
+            terminal.write(text)
+            raise
+    return text
 
 
 def _rivalry(args: argparse.Namespace, project: Project, registry: Registry) -> _Rivalry:
@@ -195,21 +202,24 @@ def _best(values: Mapping[str, float], rivals: Sequence[str], objective: Objecti
 
 
 def _confirm(
-    args: argparse.Namespace, project: Project, registry: Registry, rivalry: _Rivalry, found: WorstMix
-) -> Mapping[str, Sequence[float | None]]:
-    """Return the values of the policy and its best rival in some runs; None for a run that failed. Raises Refusal."""
+    args: argparse.Namespace,
+    project: Project,
+    registry: Registry,
+    rivalry: _Rivalry,
+    found: WorstMix,
+    values: dict[str, list[float | None]],
+) -> None:
+    """Add to `values` those of the policy and its best rival in some runs; None if a run failed. Raises Refusal."""
     mix = _mix(found.document)
     objective = main_objective(mix)
     policies = [rivalry.policy, _best(rivalry.values(mix), rivalry.rivals, objective)]
-    values: dict[str, list[float | None]] = {policy: [] for policy in policies}
+    values.update({policy: [] for policy in policies})
     with measuring.prepare(args, project, registry, mix, policies) as prepared:
         for number in range(_ROUNDS):
             for policy in policies:
                 terminal.show(f"edgeload: running {policy}, round {number + 1} of {_ROUNDS}")
                 run = prepared.measure(prepared.case(policy, args.mem))
                 values[policy].append(objective.value(run) if run.outcome == "ok" else None)
-        terminal.show("")
-    return values
 
 
 def _show(tried: int, loss: float) -> None:

@@ -74,8 +74,11 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     if options.sent(config) is None:
-        for sentence in options.unknown_variables(os.environ):
-            config.issue_config_time_warning(pytest.PytestConfigWarning(sentence), stacklevel=2)
+        try:
+            for sentence in options.unknown_variables(os.environ):
+                config.issue_config_time_warning(pytest.PytestConfigWarning(sentence), stacklevel=2)
+        except pytest.PytestConfigWarning as error:  # warnings are errors here
+            raise pytest.UsageError(str(error)) from None
     hooks = (config.hook.pytest_edge_networks, config.hook.pytest_edge_policies, config.hook.pytest_edge_peers)
     if options.read(config) or any(hook.get_hookimpls() for hook in hooks):
         start(config)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, overload
 
+from pytest_edgeload.base.text import comma_list
 from pytest_edgeload.plugin.values import (
     CAP_NAMES,
     EXPORTS,
@@ -31,7 +32,6 @@ from pytest_edgeload.plugin.values import (
     to_input,
     to_limits,
     to_name,
-    to_names,
     to_output,
     to_parallel,
     to_precision,
@@ -135,18 +135,18 @@ class Settings:
         is_list=True,
     )
     policy = Option(
-        to_names, "bulk,linear,partial", "NAMES",
+        comma_list, "bulk,linear,partial", "NAMES",
         "Loading policies and peers, separated by commas; all means every policy without parameters",
         is_list=True,
     )
     peer = Option(
-        or_empty(to_names), "", "NAMES",
+        or_empty(comma_list), "", "NAMES",
         "Peers to measure beside the policies, separated by commas: torch-load, safetensors, onnxruntime, ...; all "
         "means every peer whose package is installed",
         default_words="none, and all for a test with edge_peer", is_list=True,
     )
     reader = Option(
-        to_names, "auto", "NAMES",
+        comma_list, "auto", "NAMES",
         "Readers of weights, separated by commas: read, mmap, direct, or auto (the best one for the policy, the memory "
         "and the file system)",
         is_list=True,
@@ -229,7 +229,7 @@ class Settings:
         "(root), or auto (the user who called sudo, otherwise nobody)",
     )
     keep_env = Option(
-        or_empty(to_names), "", "NAMES",
+        or_empty(comma_list), "", "NAMES",
         "Variables of instruments and allocators, separated by commas, that workers and programs inherit all the same: "
         "LD_PRELOAD, MALLOC_ARENA_MAX, PYTHONTRACEMALLOC, ...",
         default_words="none of them", is_list=True,

@@ -47,14 +47,9 @@ def or_empty(parse: Callable[_P, tuple[_T, ...]]) -> Callable[_P, tuple[_T, ...]
     return lambda *args, **kwargs: parse(*args, **kwargs) if args[0] else ()
 
 
-def to_names(text: str) -> tuple[str, ...]:
-    """Return the names of a comma list, without duplicates."""
-    return comma_list(text)
-
-
 def to_stores(text: str) -> tuple[StoreForm, ...]:
     """Return the forms of weights in a comma list, without duplicates."""
-    return tuple(_one_of(STORES, name, "form of weights") for name in to_names(text))
+    return tuple(_one_of(STORES, name, "form of weights") for name in comma_list(text))
 
 
 def to_limits(text: str) -> tuple[Limit | None, ...]:
@@ -66,7 +61,7 @@ def to_limits(text: str) -> tuple[Limit | None, ...]:
 
 def to_devices(text: str) -> tuple[str | None, ...]:
     """Return the names of a comma list of devices; None for `none` and for the empty string."""
-    return tuple(None if name == "none" else name for name in to_names(text)) if text else (None,)
+    return tuple(None if name == "none" else name for name in comma_list(text)) if text else (None,)
 
 
 def to_count(text: str) -> int:
@@ -235,7 +230,7 @@ class HostsFile(NamedTuple):
 def to_hosts(text: str, folder: Path) -> HostsFile:
     """Return the file of hosts and the chosen ones in `FILE[:NAMES]`."""
     file, colon, names = text.partition(":")
-    return HostsFile(as_path(file, folder), to_names(names) if colon else ())
+    return HostsFile(as_path(file, folder), comma_list(names) if colon else ())
 
 
 def to_output(text: str, folder: Path) -> Path:
@@ -261,7 +256,7 @@ def to_folder(text: str, folder: Path) -> Path:
 
 def to_exports(text: str, folder: Path) -> tuple[tuple[str, Path], ...]:
     """Return the services and files of a comma list."""
-    return tuple(_export(item, folder) for item in to_names(text))
+    return tuple(_export(item, folder) for item in comma_list(text))
 
 
 def _export(text: str, folder: Path) -> tuple[str, Path]:

@@ -146,8 +146,9 @@ def _sentences(contests: Sequence[_Contest]) -> Iterator[str]:
         also = "".join(f", {printable(name)} in {count}" for name, count in others)
         yield f"{printable(first)} {best} in {wins} of {_comparisons(contests)}{also}{doubt}."
         won_by_first = [contest for contest in certain if contest.winner.policy == first]
-        yield from _lead(won_by_first)
-        yield from _distance(won_by_first)
+        there = f"Where {printable(first)} is best," if others else "There"
+        yield from _lead(won_by_first, there)
+        yield from _distance(won_by_first, there)
 
 
 def _rows(contests: Iterable[_Contest]) -> _Rows:
@@ -168,17 +169,18 @@ def _comparisons(contests: Sequence[_Contest]) -> str:
     return f"{len(contests)} comparisons"
 
 
-def _lead(contests: Sequence[_Contest]) -> Iterator[str]:
+def _lead(contests: Sequence[_Contest], there: str) -> Iterator[str]:
+    """Yield the figure of the winner, relative to that of the reference; `there` names the contests."""
     ratios = sorted(contest.winner.ratio for contest in contests if contest.winner.ratio is not None)
     if ratios:
         spanned = f" ({ratios[0]:.2f} to {ratios[-1]:.2f})" if len(ratios) > 1 else ""
         won = contests[0].winner
         figure = "takes {} x the time" if won.is_quickest else f"has {{}} x the {in_words(won.figure)}"
-        yield f"There it {figure.format(f'{statistics.median(ratios):.2f}')} of {REFERENCE}{spanned}."
+        yield f"{there} it {figure.format(f'{statistics.median(ratios):.2f}')} of {REFERENCE}{spanned}."
 
 
-def _distance(contests: Sequence[_Contest]) -> Iterator[str]:
-    """Yield the times of the other programs, relative to that of the quickest one."""
+def _distance(contests: Sequence[_Contest], there: str) -> Iterator[str]:
+    """Yield the times of the other programs, relative to that of the quickest one; `there` names the contests."""
     if _rows(contests) is not _Rows.PROGRAMS or not contests[0].winner.is_quickest:
         return
     ratios = sorted(
@@ -188,9 +190,9 @@ def _distance(contests: Sequence[_Contest]) -> Iterator[str]:
         if record is not contest.winner.record and (value := contest.value(record)) is not None
     )
     if len(ratios) == 1:
-        yield f"There the other takes {ratios[0]:.2f} x its time."
+        yield f"{there} the other takes {ratios[0]:.2f} x its time."
     elif ratios:
-        yield f"There the others take {ratios[0]:.2f} to {ratios[-1]:.2f} x its time."
+        yield f"{there} the others take {ratios[0]:.2f} to {ratios[-1]:.2f} x its time."
 
 
 def _most_swapped(contests: Sequence[_Contest]) -> str:

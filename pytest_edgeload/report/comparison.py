@@ -6,9 +6,19 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from pytest_edgeload.base.text import printable
+from pytest_edgeload.report.columns import KEYS
 from pytest_edgeload.report.grid import Cell, Grid, fitted, omission
 from pytest_edgeload.results.case import HOST, Case
-from pytest_edgeload.results.finding import Finding, Judgement, Side, Sides, incomparable, shown_change, shown_interval
+from pytest_edgeload.results.finding import (
+    Finding,
+    Judgement,
+    Side,
+    Sides,
+    identity,
+    incomparable,
+    shown_change,
+    shown_interval,
+)
 from pytest_edgeload.results.own import own_figures
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import change, value_of
@@ -59,12 +69,31 @@ def _of_programs(grid: Grid) -> Grid:
 
 
 def without_common_case(before: Sequence[Record], after: Sequence[Record], names: tuple[str, str] = ("A", "B")) -> str:
-    """Return lines that say that no case is in both sessions, and name the first case of each by its name."""
+    """Return lines that say that no case is in both sessions, and name the first case of each by its name.
+
+    If both have the same label, the lines have the first other coordinate that differs as well.
+    """
     lines = ["no case is in both sessions"]
+    coordinate = _differing(before, after)
     for name, records in zip(names, (before, after), strict=True):
         more = f"; and {len(records) - 1} more" if len(records) > 1 else ""
-        lines.append(f"{name} has {label(records[0].case)}{more}" if records else f"{name} has no case")
+        lines.append(f"{name} has {_with(coordinate, records[0].case)}{more}" if records else f"{name} has no case")
     return "\n".join(lines)
+
+
+def _differing(before: Sequence[Record], after: Sequence[Record]) -> str | None:
+    """Return the first coordinate that the first case of each session has differently; None if their labels differ."""
+    cases = [records[0].case for records in (before, after) if records]
+    if len(set(map(label, cases))) > 1:
+        return None
+    return next((name for name, show in KEYS.items() if len({show(identity(case)) for case in cases}) > 1), None)
+
+
+def _with(coordinate: str | None, case: Case) -> str:
+    """Return the label of a case, with one more coordinate if there is one."""
+    if coordinate is None:
+        return label(case)
+    return printable(f"{label(case)}, {coordinate} {KEYS[coordinate](case) or 'none'}")
 
 
 def _row(figure: Figure, then: Side, now: Side, *, is_alike: bool) -> list[str]:

@@ -14,7 +14,8 @@ from pytest_edgeload.results.advice import TIE_SHARE, Objective
 class FoundLoss(NamedTuple):
     """A policy, the rival that wins, the limit, and their values: predicted by policy, and measured in some runs each.
 
-    `tried` is the number of workloads that were tried. A run that failed has the value None.
+    `tried` is the number of workloads that were tried. A run that failed has the value None. After an interrupt there
+    may be fewer runs, and a run of the policy that its rival lacks.
     """
 
     policy: str
@@ -38,16 +39,17 @@ def _figures(found: FoundLoss) -> Iterator[str]:
         f"of {found.tried} workloads tried"
     )
     yield f"predicted: {_pair(found, found.predicted)}"
-    if not found.measured:
+    rounds = min(map(len, found.measured.values()), default=0)
+    if not rounds:
         yield "not confirmed by a run"
         return
-    rounds = len(found.measured[found.policy])
     medians = {
-        policy: statistics.median(each for each in values if each is not None)
+        policy: statistics.median(each for each in values[:rounds] if each is not None)
         for policy, values in found.measured.items()
-        if None not in values
+        if None not in values[:rounds]
     }
-    yield f"measured, median of {rounds} runs: {_pair(found, medians)}"
+    runs = f"median of {rounds} runs" if rounds > 1 else "1 run"
+    yield f"measured, {runs}: {_pair(found, medians)}"
     yield _verdict(found, medians)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
-from tabulate import tabulate
 
 from pytest_edgeload.base.units import format_duration, format_size
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.planning.machine_speeds import LayerTime, MachineSpeeds
+from pytest_edgeload.report.grid import text_table
 from pytest_edgeload.report.stored import age
 from pytest_edgeload.results.stored_speeds import SpeedsOrigin, StoredSpeeds
 
@@ -56,7 +56,7 @@ def _reads(speeds: MachineSpeeds) -> str:
         for reader, is_cached in readers
     ]
     heads = [format_size(size) + ("" if count == 1 else f", {count} lanes") for count, size in columns]
-    return _table(rows, ["reader", *heads])
+    return text_table(["reader", *heads], rows, [0])
 
 
 def _layers(times: Iterable[LayerTime]) -> str:
@@ -70,7 +70,7 @@ def _layers(times: Iterable[LayerTime]) -> str:
         for kind, group in sorted(groups.items())
     ]
     heads = [f"{threads} {'thread' if threads == 1 else 'threads'}" for threads in counts]
-    return _table(rows, ["kind of layer", "measured", *heads]) if rows else ""
+    return text_table(["kind of layer", "measured", *heads], rows, [0]) if rows else ""
 
 
 def _operations(times: Sequence[LayerTime]) -> str:
@@ -98,13 +98,9 @@ def _figures(speeds: MachineSpeeds) -> str:
         "begin of a request": format_duration(worker.request_s),
         "memory of an idle worker": format_size(worker.idle_bytes),
     }
-    return _table([[name, value] for name, value in figures.items()], [])
+    names, values = (max(map(len, column)) for column in zip(*figures.items(), strict=True))
+    return "\n".join(f"{name:<{names}}  {value:>{values}}".rstrip() for name, value in figures.items())
 
 
 def _rate(bytes_per_s: float | None) -> str:
     return "" if bytes_per_s is None else f"{format_size(bytes_per_s)}/s"
-
-
-def _table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> str:
-    align = ("left", *["right"] * (len(rows[0]) - 1)) if rows else ()
-    return tabulate(rows, heads, tablefmt="simple" if heads else "plain", disable_numparse=True, colalign=align)

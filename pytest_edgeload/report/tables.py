@@ -12,6 +12,7 @@ from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.report import devices
+from pytest_edgeload.report.arrival_words import shortened
 from pytest_edgeload.report.columns import (
     KEYS,
     NAME,
@@ -314,7 +315,7 @@ def _subject(cases: Sequence[Case]) -> str:
 def _circumstances(case: Case) -> list[str]:
     """Return a line on arrivals and conditions, unless all requests arrive at once without a condition."""
     seed = "" if case.seed is None else f", seed {case.seed}"
-    loop = {"open": f"open loop: {case.arrivals}{seed}", "closed": "closed loop"}.get(case.loop)
+    loop = {"open": f"open loop: {shortened(case.arrivals)}{seed}", "closed": "closed loop"}.get(case.loop)
     conditions = f"conditions: {case.conditions}" if any(ask.when for ask in case.requests) else None
     line = "; ".join(text for text in (loop, conditions) if text is not None)
     return [line] if line else []

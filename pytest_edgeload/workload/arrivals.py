@@ -8,7 +8,6 @@ import math
 import os
 import random
 from collections.abc import Callable, Iterable, Mapping
-from fractions import Fraction
 from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -36,7 +35,10 @@ RecordedUnit = Literal["ns", "us", "ms", "s", "m", "h"]
 
 
 class Process(Protocol):
-    """A source of arrival times. Its text names everything that decides them, except the seed."""
+    """A source of arrival times. Its text names everything that decides them, except the seed.
+
+    The text is part of the identity of a case: if its form changes, no case is found in a baseline.
+    """
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:
         """Return `count` times in seconds after the start, in order."""
@@ -96,8 +98,7 @@ class Periodic(_InWords, frozen=True, tag="periodic"):
 
     def words(self, unit: TimeUnit) -> str:
         """Return the process in words, with its times in this unit."""
-        jitter = f", jitter {exact(self.jitter_s)} {unit.many}" if self.jitter_s else ""
-        return f"periodic, every {exact(self.every_s)} {unit.many}{jitter}"
+        return f"periodic, every {exact(self.every_s)} {unit.many}, jitter {exact(self.jitter_s)} {unit.many}"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:
         """Return `count` times in seconds after the start, in order."""
@@ -314,11 +315,9 @@ def in_words(process: Process, unit: TimeUnit) -> str:
 
 
 def exact(value: float) -> str:
-    """Return the shortest text that has the value of `value` exactly: `0.5`, `1/30`, `0.123456789`."""
-    short, fraction = f"{value:g}", Fraction(value).limit_denominator(1000)
-    if float(short) == value:
-        return short
-    return str(fraction) if float(fraction) == value else repr(value)
+    """Return the shortest text from which `value` can be read back exactly."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def times_until(process: Process, end_s: float, max_count: int, seed: int) -> tuple[float, ...]:

@@ -79,8 +79,8 @@ def test_function_needs_no_registration(run: Run, source: Path, tmp_path: Path) 
         ("tiny:small", "tiny:wide", "-o", "a.edgenet"):
             "a.edgenet: each network is a file of its own; name a folder, such as models/",
         ("tiny:small", "-o", "small.edgenet/a/"): "small.edgenet/a/: Not a directory; name another folder",
-        ("tiny:small", "-o", "tiny.py/"):
-            "tiny.py/small.edgenet: there is no folder tiny.py; create it, or name another one",
+        ("tiny:small", "-o", "tiny.py/"): "tiny.py/: Not a directory; name another folder",
+        ("tiny:small", "tiny:wide", "-o", "tiny.py"): "tiny.py: Not a directory; name another folder",
         ("--show", "tiny.py"): "tiny.py: not an .edgenet file; name a file that edgeload store has written",
     }.items():  # fmt: skip
         refused = run("store", *arguments, folder=tmp_path)

@@ -353,6 +353,12 @@ def test_misspelt_variable_is_a_warning(bare: pytest.Pytester, monkeypatch: pyte
         "*: PYTEST_EDGE_MEMM: no option of edgeload has this variable; did you mean PYTEST_EDGE_MEM?",
         "*: PYTEST_EDGE_SOMETHING_ELSE: no option of edgeload has this variable; unset it",
     ])  # fmt: skip
+    refused = bare.runpytest_subprocess("-W", "error")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    assert refused.stderr.lines == [
+        "ERROR: PYTEST_EDGE_MEMM: no option of edgeload has this variable; did you mean PYTEST_EDGE_MEM?",
+        "",
+    ]
 
 
 def test_help_shows_every_option(bare: pytest.Pytester) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import Any
 
+import msgspec
+import pytest
+
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.report import session
-from pytest_edgeload.report.comparison import judged, table
+from pytest_edgeload.report.comparison import judged, table, without_common_case
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.comparison import BaselineComparison
 from pytest_edgeload.results.finding import Finding, Judgement, Verdict
@@ -53,6 +57,26 @@ def test_session_without_a_case_of_its_baseline_says_so() -> None:
         text = session.text(after, judgement, BaselineComparison(gate, "compared with a"), View(), is_quiet=False)
         assert text.count("\n".join(sentences)) == count
     assert "new: linear" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"test": "suites/test_b.py::test_x"}, "test suites/test_b.py::test_x"),
+        ({"constraints": Constraints(threads=4)}, "threads 4"),
+        ({"loop": "open", "arrivals": "poisson, 2 a second", "seed": 7}, "loop open"),
+        ({"seed": 7}, "seed 7"),
+    ],
+)
+def test_cases_with_equal_labels_have_the_coordinate_that_differs(changes: dict[str, Any], words: str) -> None:
+    """If the first cases of two sessions have the same label, the lines have the coordinate that differs."""
+    one = _record("bulk", 1.0, 1.0)
+    other = msgspec.structs.replace(one, case=msgspec.structs.replace(one.case, **changes))
+    _, then, now = without_common_case([one], [other]).splitlines()
+    label = "bulk, mix at 512M, reader read"
+    assert then.startswith(f"A has {label}, {words.split(maxsplit=1)[0]} ")
+    assert now == f"B has {label}, {words}"
+    assert then != now
 
 
 def test_incomparable_times_have_no_change() -> None:

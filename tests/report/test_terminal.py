@@ -252,7 +252,7 @@ def test_title_has_the_common_properties() -> None:
         ({"requests": (Ask("net"),), "conditions": "early"}, None),
         ({"loop": "closed"}, "closed loop"),
         ({"loop": "open", "arrivals": "poisson, 2 a second", "seed": 7}, "open loop: poisson, 2 a second, seed 7"),
-        ({"loop": "open", "arrivals": "constant, every 1 s"}, "open loop: constant, every 1 s"),
+        ({"loop": "open", "arrivals": "periodic, every 1 s, jitter 0 s"}, "open loop: periodic, every 1 s"),
         ({"requests": (Ask("net"), WANTED), "conditions": "early"}, "conditions: early"),
         ({"requests": (Ask("net"), WANTED), "loop": "closed"}, "closed loop; conditions: wait"),
     ],

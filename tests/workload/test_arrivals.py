@@ -209,14 +209,14 @@ def test_a_trace_ends() -> None:
         (Exponential(0.1), "exponential, every 0.1 s"),
         (Poisson(3.0), "poisson, 3 a second"),
         (Periodic(0.25, 0.01), "periodic, every 0.25 s, jitter 0.01 s"),
-        (Periodic(1 / 30), "periodic, every 1/30 s"),
-        (Periodic(0.123456789), "periodic, every 0.123456789 s"),
+        (Periodic(1 / 30), "periodic, every 0.03333333333333333 s, jitter 0 s"),
+        (Periodic(86400.25), "periodic, every 86400.25 s, jitter 0 s"),
         (Gamma(0.5, 0.25), "gamma, every 0.5 s, shape 0.25"),
         (Weibull(0.5, 2.0), "weibull, every 0.5 s, shape 2"),
     ],
 )
 def test_text_names_the_process_and_its_parameters(process: Process, text: str) -> None:
-    """The text of a process names its kind and all its parameters with their units."""
+    """The text of a process names its kind and all its parameters with their units; baselines contain it."""
     assert str(process) == text
 
 
