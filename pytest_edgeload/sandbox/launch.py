@@ -31,11 +31,11 @@ from pytest_edgeload.sandbox.worker import Worker, with_words
 _HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """Activations in huge pages save page faults."""
 
-_SPINS, _LOOP_SPINS = 1_000, 10_000
-"""How often an OpenMP thread that waits looks for work before it sleeps: for 27 and 270 us here.
+_SPINS, _LOOP_SPINS = 1_000, 3_000
+"""How often an OpenMP thread that waits looks for work before it sleeps: for 27 and 80 us here.
 
 It should sleep soon, because a lane that reads may need the processor. A step of a decoder has hundreds of products,
-and attention between two of them takes longer than 27 us.
+and the small operators between two of them take longer than 27 us.
 """
 
 _EXIT_S = 5.0

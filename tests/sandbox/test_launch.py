@@ -276,7 +276,7 @@ def test_hanging_worker_times_out(enclosure: Enclosure, long_job: Job) -> None:
     assert run.makespan_s is None
 
 
-@pytest.mark.parametrize(("steps", "spins"), [(1, "1000"), (4, "10000")])
+@pytest.mark.parametrize(("steps", "spins"), [(1, "1000"), (4, "3000")])
 def test_worker_of_a_loop_sleeps_later(steps: int, spins: str) -> None:
     """OpenMP threads look for work longer if requests have several steps, whose products follow each other closely."""
     requests = (JobRequest(0), JobRequest(0, steps=steps))
