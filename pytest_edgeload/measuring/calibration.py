@@ -127,11 +127,10 @@ class Calibration:
         share = stored_share(stored.values()) if case.store == COMPRESSED else 1.0
         computing = case.enforced.only("cpus", "cores", "threads")
         reading = case.enforced.only("cpus", "cores", "read_bps")
-        compute_s = {name: self._compute_s(name, computing) for name in networks}
-        later_s = {
-            name: self._compute_s(name, computing, 2) if networks[name].first_outputs else compute_s[name]
-            for name in {ask.network for ask in mix.asks if ask.steps > 1}
-        }
+        in_steps = {ask.network for ask in mix.asks if ask.steps > 1}
+        later_s = {name: self._compute_s(name, computing, 2) for name in in_steps}
+        alike_s = {name: step_s for name, step_s in later_s.items() if not networks[name].first_outputs}
+        compute_s = {name: alike_s[name] if name in alike_s else self._compute_s(name, computing) for name in networks}
         read_bytes = {
             name: sum(size_bytes for _, size_bytes in required_stretches(network)) for name, network in networks.items()
         }

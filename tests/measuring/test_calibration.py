@@ -72,6 +72,16 @@ def test_bound_is_measured_once_per_session(bench: Bench, case: Case, counting: 
     assert both.compute_s > bound.compute_s
 
 
+def test_steps_of_a_bound_are_timed_in_a_loop(bench: Bench, case: Case, counting: CountingCap) -> None:
+    """Steps that are alike count as the second one, whose worker is that of a loop; the first one is not timed."""
+    opened = counting.opened
+    bound = bench.calibration.bound(case, Mix.of("loop", ["steps"], steps=4))
+    assert counting.opened - opened == 3 + 3
+    assert bound is not None
+    note = FigureKey("compute", ("steps",), Constraints(threads=2), 2).file_name
+    assert bound.compute_s == pytest.approx(4 * float((bench.folder / note).read_text()))
+
+
 def test_bound_knows_the_memory_under_a_limit(
     bench: Bench, case: Case, counting: CountingCap, tight_bytes: int
 ) -> None:

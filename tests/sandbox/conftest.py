@@ -33,6 +33,8 @@ FACTORIES = '''
 import torch
 from torch import nn
 
+from pytest_edgeload import Feed, Inputs
+
 
 def _even(module, value):
     for parameter in module.parameters():
@@ -73,6 +75,11 @@ class _Lying(nn.Linear):
 
 def lying():
     return _even(_Lying(8, 8), 0.125), [(torch.ones(1, 8),)]
+
+
+def steps():
+    """Each step has the output of the one before as its input."""
+    return _even(nn.Linear(8, 8), 0.125), [Inputs((torch.ones(1, 8),), steps=4, feeds=(Feed(0, output=0),))]
 '''
 
 
@@ -205,7 +212,7 @@ def reads(request: pytest.FixtureRequest) -> Limits:
 
 @pytest.fixture(scope="session")
 def registry(shared: Path, tmp_path_factory: pytest.TempPathFactory, storage: Path) -> Iterator[Registry]:
-    """Return the networks wide, tiny, pair and lying; the last two are made when they are first asked for."""
+    """Return the networks wide, tiny, pair, lying and steps; the last three are made when they are first asked for."""
     module = tmp_path_factory.mktemp("factories") / "networks_for_tests.py"
     module.write_text(FACTORIES)
     prepared = os.environ.get("EDGELOAD_TESTS_PREPARED")  # by a quicker kernel, see tests/uml
@@ -214,7 +221,7 @@ def registry(shared: Path, tmp_path_factory: pytest.TempPathFactory, storage: Pa
     else:
         copy_networks(shared, storage / "cache", module.parent, module.stem, "wide", "tiny")
     registry = Registry(Store(storage / "cache"))
-    for name in ("wide", "tiny", "pair", "lying"):
+    for name in ("wide", "tiny", "pair", "lying", "steps"):
         registry.register(name, f"{module.stem}:{name}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [*sys.path, str(module.parent)])
