@@ -15,6 +15,10 @@ IN_TIME = 1
 """The first part of the rank of requests that can be in time."""
 
 
+_Source = str | tuple[int | None, int]
+"""The requests that an answer counts for: those of its stream, or without one those of its network and steps."""
+
+
 @dataclass(slots=True)
 class _Open:
     """A request that has arrived and is not answered: when it is due, and the tasks that are left, of so many.
@@ -24,7 +28,7 @@ class _Open:
     been answered. Requests with the same `network` ask the same one.
     """
 
-    stream: str
+    stream: str | None
     due_s: float
     service_s: float
     tasks: int
@@ -34,6 +38,11 @@ class _Open:
     behind: Collection[int] = ()
     busy_s: dict[int, float] = field(default_factory=dict)
     exec_s: float = 0.0
+
+    @property
+    def source(self) -> _Source:
+        """The requests that its answer counts for."""
+        return (self.network, self.steps) if self.stream is None else self.stream
 
     @property
     def is_after_first_step(self) -> bool:
@@ -51,15 +60,16 @@ class Urgency:
     go after all others. The work of a request includes that of the requests that it waits for, which are as urgent.
 
     A stream's expected times are corrected by the time that its last answer took, and before its first answer by that
-    of the last one of the same network and as many steps. Without such an answer, they are corrected by those of the
-    other streams, with the benefit of the doubt. A request of several steps takes at least as long for each as
-    for those that have ended, without the first one, which reads weights and begins cold. It has the benefit of the
-    doubt as well, but less with each step: the second one may be slow only because another network is read meanwhile.
+    of the last one of the same network and as many steps, which also counts for requests without a stream. Without such
+    an answer, they are corrected by those of the others, with the benefit of the doubt. A request of several steps
+    takes at least as long for each as for those that have ended, without the first one, which reads weights and begins
+    cold. It has the benefit of the doubt as well, but less with each step: the second one may be slow only because
+    another network is read meanwhile.
     """
 
     def __init__(self) -> None:
         self._open: dict[int, _Open] = {}
-        self._answers: dict[str, tuple[float, float]] = {}  # the time that the last answer took, and was expected to
+        self._answers: dict[_Source, tuple[float, float]] = {}  # the time of the last answer, and the expected one
         self._alike: dict[tuple[int, int], tuple[float, float]] = {}  # the same by network and steps
         self._feasible: dict[int, int] = {}  # the requests that can be in time, or must be over before, with places
         self._known_s: float | None = None  # the time at which `_feasible` was found
@@ -80,7 +90,7 @@ class Urgency:
 
         Its tasks begin when the requests `behind` have been answered.
         """
-        self._open[request] = _Open(stream or "", due_s, service_s, tasks, tasks, steps, network, behind)
+        self._open[request] = _Open(stream, due_s, service_s, tasks, tasks, steps, network, behind)
         self._known_s = None
 
     def run(self, request: int, lane: int, seconds: float, left: int) -> None:
@@ -97,7 +107,7 @@ class Urgency:
         """Remove a request that is answered, and learn from the time that it took."""
         ended = self._open.get(request)
         if ended is not None and ended.service_s > 0:
-            self._answers[ended.stream] = times_s = max(ended.busy_s.values(), default=0.0), ended.service_s
+            self._answers[ended.source] = times_s = max(ended.busy_s.values(), default=0.0), ended.service_s
             if ended.network is not None:
                 self._alike[ended.network, ended.steps] = times_s
         self.leave(request)
@@ -192,7 +202,7 @@ class Urgency:
 
     def _slowness(self, request: _Open, doubt: float) -> float:
         """Return the time that the last answer like this request took, over the expected one."""
-        known = self._answers.get(request.stream)
+        known = self._answers.get(request.source)
         if known is None and request.network is not None:
             known = self._alike.get((request.network, request.steps))
         if known is not None:

@@ -153,6 +153,20 @@ def test_expected_times_follow_the_last_answer_of_the_network() -> None:
         urgency.leave(1)
 
 
+def test_requests_without_a_stream_follow_the_last_answer_of_the_network() -> None:
+    """The last answer of the same network counts in full, that of another one only as the benefit of the doubt."""
+    urgency = Urgency()
+    for r, network, factor in ((0, 7, 2.0), (1, 8, 4.0)):
+        urgency.arrive(r, None, 99.0, 2.0, 1, network=network)
+        urgency.run(r, 0, 2.0 * factor, 0)
+        urgency.answer(r)
+    for network, factor in ((7, 2.0), (8, 4.0), (9, UNKNOWN_SHARE * 3.0)):
+        urgency.arrive(2, None, 16.0, 12.0 / factor, 1, network=network)
+        assert _class(urgency, 2, 16.0, 4.0) == 1
+        assert _class(urgency, 2, 16.0, 4.5) == 2
+        urgency.leave(2)
+
+
 def test_steps_take_as_long_as_those_before() -> None:
     """A request of 4 steps cannot be in time any more when the second one took too long, and certainly the third one.
 
