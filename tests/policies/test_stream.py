@@ -28,7 +28,7 @@ from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.planning.span_log import KEPT_STEPS
 from pytest_edgeload.policies.stream import READERS as READING_LANES
 from pytest_edgeload.policies.stream import _ordered, stream
-from pytest_edgeload.policies.streaming.best_order import best_order
+from pytest_edgeload.policies.streaming.best_order import KNOWN
 from pytest_edgeload.policies.streaming.interleave import makespan_s, merge, orders
 from pytest_edgeload.policies.streaming.memory import AHEAD, AHEAD_BYTES, Ring, activations_bytes, kept, room_bytes
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse, first_requests, serve, stages
@@ -116,7 +116,7 @@ def test_remembered_orders_change_no_plan(asked: Workload, budget: Budget) -> No
     swapped = [replace(r, network=other.network) for r, other in zip(asked.requests, asked.requests[::-1], strict=True)]
     stream(Workload("swapped", tuple(swapped)), budget)
     plan = stream(asked, budget)
-    best_order.cache_clear()
+    KNOWN.clear()
     assert stream(asked, budget) == plan
 
 

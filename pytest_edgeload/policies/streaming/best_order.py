@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, partial
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from pytest_edgeload.policies.streaming.interleave import (
     durations_s,
     orders,
 )
+from pytest_edgeload.policies.streaming.known_orders import KnownOrders
 from pytest_edgeload.policies.streaming.memory import activations_bytes, room_bytes
 from pytest_edgeload.policies.streaming.uses import Stage, TileUse, serve_first, shared
 from pytest_edgeload.workload import Request, Workload
@@ -39,8 +40,8 @@ MAX_SLOWER = 1.01
 """If all requests arrive at once, the order with the shortest mean response time counts as the best if its makespan is
 at most so many times the shortest one: the model is not more exact."""
 
-MAX_KNOWN = 32
-"""How many orders are remembered. A runtime makes a new plan for almost every request, mostly of stages that it had."""
+KNOWN = KnownOrders()
+"""The best orders that were found in this process."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +75,6 @@ class StageGroup(NamedTuple):
         return min(self.steps) > 1
 
 
-@lru_cache(MAX_KNOWN)
 def best_order(groups: tuple[StageGroup, ...], budget: Budget, *, is_loaded: bool, is_once: bool) -> Sequence[TileUse]:
     """Return the best order of a stage's tile uses: the requests of a group together, or one after the other.
 
@@ -84,6 +84,11 @@ def best_order(groups: tuple[StageGroup, ...], budget: Budget, *, is_loaded: boo
     The best order has the shortest mean response time; with `is_once`, its makespan is nearly the shortest. Together,
     requests read each tile once, but all of them are answered at the end.
     """
+    find = partial(_find_best, groups, budget, is_loaded=is_loaded, is_once=is_once)
+    return KNOWN.order((groups, budget, is_loaded, is_once), find)
+
+
+def _find_best(groups: tuple[StageGroup, ...], budget: Budget, *, is_loaded: bool, is_once: bool) -> Sequence[TileUse]:
     stage = _LoneStage(groups, budget, is_loaded=is_loaded, is_once=is_once)
     apart: Stage = [(r,) for group in stage.together for r in group]
     is_loop = any(steps > 1 for group in groups for steps in group.steps)  # whose answers all come at its end
