@@ -8,6 +8,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -87,7 +88,7 @@ def swap_speed(size_bytes: int) -> tuple[float, float]:
 def _swap_round(size_bytes: int) -> tuple[float, float]:
     """Return both speeds of one round, in memory of its own."""
     pattern = os.urandom(_PATTERN_BYTES)  # the kernel keeps pages of zeros without swap
-    with mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+    with _small_pages(size_bytes) as memory:
 
         def write() -> None:
             for offset in range(0, size_bytes, _PATTERN_BYTES):
@@ -99,6 +100,14 @@ def _swap_round(size_bytes: int) -> tuple[float, float]:
         out_bytes_per_s = _swapped("pswpout", write)
         read()  # writes the rest to swap, so that the next pass only reads
         return out_bytes_per_s, _swapped("pswpin", read)
+
+
+def _small_pages(size_bytes: int) -> mmap.mmap:
+    """Return private memory without huge pages, which a kernel with the setting `always` gives without being asked."""
+    memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):  # a kernel built without huge pages does not know this advice
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return memory
 
 
 def _swapped(counter: str, do: Callable[[], None]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from itertools import product
 from pathlib import Path
@@ -34,6 +35,19 @@ def test_each_probe_has_a_speed(file: str) -> None:
 def test_fresh_memory_takes_time() -> None:
     """The first write to a page has a time."""
     assert fresh_s_per_page() > 0
+
+
+def test_swapped_pages_are_small() -> None:
+    """The kernel is asked for no huge pages (flag `nh`), whatever its setting is."""
+    if not Path("/sys/kernel/mm/transparent_hugepage").exists():
+        pytest.skip("this kernel has no huge pages")
+    with speed_probes._small_pages(4 * SIZE_BYTES) as memory:
+        first = ctypes.c_char.from_buffer(memory)
+        address = ctypes.addressof(first)
+        del first
+        ranges = Path("/proc/self/smaps").read_text().split("VmFlags:")
+        found = next(i for i, each in enumerate(ranges) if f"\n{address:x}-" in each)
+        assert "nh" in ranges[found + 1].splitlines()[0].split()
 
 
 def test_memory_that_fits_is_not_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
