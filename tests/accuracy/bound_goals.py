@@ -6,7 +6,7 @@ r"""Measures how far `stream` is from its bounds, for the networks and mixes of 
         --columns=limit,makespan,bound_s,bound_memory_s,bound,memory_bound,load,exec,bound_compute_s,outcome
 
 The second command prints one table, with the time that lanes spent reading and executing in it. Needs a quiet machine
-and a disk that accepts O_DIRECT. `bound_parts` divides the distance further. pytest does not collect this file by
+and a disk that accepts O_DIRECT. `bound_parts` measures causes of the distance. pytest does not collect this file by
 itself.
 """
 

@@ -1,4 +1,4 @@
-"""Divides the makespans of `bound_goals` into parts: `python -m tests.accuracy.bound_parts [MIX ...] [--rounds=3]`.
+"""Runs plans of `bound_goals` and divides their times: `python -m tests.accuracy.bound_parts [MIX ...] [--rounds=3]`.
 
 Each round runs a plan in two new processes, with reader `direct` and without a cap, with the memory that limits leave
 to plans. The times of execs are compared: in fresh memory; in memory that was written before, so the difference is the
@@ -100,7 +100,7 @@ def _run(file: Path, how: str) -> list[RunTimes]:
     """Return the runs of a new process."""
     command = [sys.executable, "-m", __spec__.name, how, str(file)]
     variables = environment(msgspec.json.decode(file.read_bytes(), type=Job))
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**variables, **os.environ})
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={**variables, **os.environ})
     return [RunTimes(*times) for times in json.loads(done.stdout)]
 
 
@@ -135,6 +135,10 @@ def main() -> None:
         how, file = arguments.mixes
         print(json.dumps(_work(file, is_fresh=how == "fresh")))  # noqa: T201
         return
+    names = [mix.name for mix in MIXES]
+    for name in arguments.mixes:
+        if name not in names:
+            parser.error(f"{name} is not a mix; choose from {', '.join(names)}")
     _show(HEADERS)
     _show(["---"] * len(HEADERS))
     for mix in MIXES:

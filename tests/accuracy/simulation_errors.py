@@ -95,7 +95,7 @@ def main(given: Sequence[str] | None = None) -> int:
     names, policies, shares = QUICK if options.quick else (tuple(MIXES), tuple(POLICIES), SHARES)
     mixes = [MIXES[name]() for name in options.mix or names]
     networks = {name: network for mix in mixes for name, network in networks_of(mix, registry).items()}
-    cells = list(_questions(mixes, options.policy or policies, shares, networks))
+    cells = _cells(mixes, options.policy or policies, shares, networks)
     questions = [cell._replace(turn=turn) for turn in range(1, options.rounds + 1) for cell in cells]
     speeds, runs = None, []
     try:
@@ -103,29 +103,39 @@ def main(given: Sequence[str] | None = None) -> int:
         runs = list(_runs(options, registry, questions))
     except KeyboardInterrupt:
         sys.stdout.write("interrupted: the tables contain what was measured\n")
-    measured = _by_cell(_stored(options.folder), cells)
+    measured = _by_cell(_stored(options.folder), cells, options.rounds)
     if speeds is not None and measured:
-        text = tables([_compared(rounds, cell, networks, speeds) for cell, rounds in measured])
+        compared = tables([_compared(rounds, cell, networks, speeds) for cell, rounds in measured])
+        text = f"{_rounds(measured)}\n\n{compared}"
         sys.stdout.write(f"\n{text}")
         (options.folder / "simulation-errors.md").write_text(text)
     return 0 if len(runs) == len(questions) else 1
 
 
-def _questions(
-    mixes: Sequence[Mix], policies: Sequence[str], shares: Sequence[float | None], networks: dict[str, Network]
-) -> Iterator[_Question]:
-    """Yield all cells, those of one mix and limit together."""
+def _cells(
+    mixes: Sequence[Mix], policies: Sequence[str], shares: Sequence[float | None], networks: Mapping[str, Network]
+) -> list[_Question]:
+    """Return all cells, those of one mix and limit together. Shares of a small mix may be the same limit: one cell."""
+    cells: dict[_Key, _Question] = {}
     for mix in mixes:
         weights_bytes = sum(networks[name].distinct_bytes for name in mix.networks)
         for share in shares:
             limit = "none" if share is None else f"base+{max(64, round(share * weights_bytes / _MIB))}M"
-            yield from (_Question(mix, policy, limit) for policy in policies)
+            questions = [_Question(mix, policy, limit) for policy in policies]
+            cells |= {question.key: question for question in questions}
+    return [*cells.values()]
 
 
-def _by_cell(runs: Sequence[RealRun], cells: Sequence[_Question]) -> list[tuple[_Question, list[RealRun]]]:
-    """Return each cell that was measured, with the runs of all of its rounds."""
-    found = [(cell, [run for run in runs if run.key == cell.key]) for cell in cells]
-    return [(cell, rounds) for cell, rounds in found if rounds]
+def _by_cell(runs: Sequence[RealRun], cells: Sequence[_Question], rounds: int) -> list[tuple[_Question, list[RealRun]]]:
+    """Return each cell that was measured, with the runs of its first `rounds` rounds."""
+    found = [(cell, [run for run in runs if run.key == cell.key and run.turn <= rounds]) for cell in cells]
+    return [(cell, own) for cell, own in found if own]
+
+
+def _rounds(measured: Sequence[tuple[_Question, Sequence[RealRun]]]) -> str:
+    """Return a sentence on how many rounds the figures of the cells are medians of."""
+    counts = {len(rounds) for _, rounds in measured}
+    return f"Rounds of each cell: {min(counts)}" + (f" to {max(counts)}." if len(counts) > 1 else ".")
 
 
 def _calibration(options: argparse.Namespace, registry: Registry, networks: tuple[str, ...]) -> MachineSpeeds:
