@@ -57,8 +57,9 @@ def _memory(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> tupl
 def _ordered(workload: Workload, budget: Budget) -> list[TileUse]:
     """Return the tile uses of all stages, each stage in the best order that was found.
 
-    No order depends on later stages. As long as all tiles so far fit in memory, they count as loaded; later, the tiles
-    do that are kept for a stage.
+    No order depends on later stages, except that the rule for requests that all arrive at once no longer holds if
+    others come later. As long as all tiles so far fit in memory, they count as loaded; later, the tiles do that are
+    kept for a stage.
     """
     networks = first_requests(workload)
     is_once = all(request.batch == request.arrival_s == 0 for request in workload.asked)

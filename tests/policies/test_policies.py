@@ -270,7 +270,8 @@ def test_plans_are_deterministic(asked: Workload, budget: Budget) -> None:
 def test_no_policy_looks_ahead(asked: Workload, budget: Budget, at: int) -> None:
     """The plan for the requests up to a moment is the beginning of the plan for all requests, except for `stream`.
 
-    `stream` knows how often each network will be asked, to choose the tiles that it keeps.
+    `stream` knows how often each network will be asked, to choose the tiles that it keeps, and whether all requests
+    arrive at once, to choose orders.
     """
     requests = asked.requests
     moments = [(request.batch, request.arrival_s) for request in requests]
