@@ -81,7 +81,7 @@ def test_first_touch_is_a_minor_fault() -> None:
         after = process(child.pid)
     pages = 64 * MIB // counters.PAGE_BYTES
     assert pages <= after["minor_faults"] - before["minor_faults"] <= pages + 500
-    assert after["read_bytes"] == before["read_bytes"]
+    assert after["read_bytes"] - before["read_bytes"] < MIB  # pages of a library, at most
 
 
 def test_file_is_read_from_storage_once(file: Path) -> None:
@@ -93,7 +93,8 @@ def test_file_is_read_from_storage_once(file: Path) -> None:
         file.read_bytes()
         warm = process(os.getpid())
     assert totals[0]["read_bytes"] >= 16 * MIB
-    assert totals[1]["read_bytes"] == totals[2]["read_bytes"] == totals[0]["read_bytes"]
+    again = totals[2]["read_bytes"] - totals[0]["read_bytes"]
+    assert again < MIB  # the kernel may have to read a few pages of a library again, but not the file
     assert warm["read_bytes"] - start["read_bytes"] < MIB
 
 
